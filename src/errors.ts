@@ -96,6 +96,18 @@ export class DataDirectoryError extends SkeinError {
   readonly exitCode = 3
 }
 
+/** Thrown when a sealed directory does not open: its key is missing or another one, or the directory is not sealed. */
+export class SealError extends SkeinError {
+  override readonly name = 'SealError'
+  readonly exitCode = 3
+}
+
+/** Thrown when a file of a sealed directory was changed, cut, exchanged or not written whole. */
+export class DamagedFileError extends SkeinError {
+  override readonly name = 'DamagedFileError'
+  readonly exitCode = 3
+}
+
 /** Thrown when another machine has this peer's identity, as a copy of its data directory has, and has run for longer. */
 export class DuplicateIdentityError extends SkeinError {
   override readonly name = 'DuplicateIdentityError'

@@ -43,7 +43,20 @@ const arrows: Record<string, readonly string[]> = {
     'base'
   ],
   doctor: ['peer', 'engine', 'swarm', 'disk', 'base'],
-  'index.ts': ['doctor', 'peer', 'keep', 'session', 'route', 'stage', 'engine', 'model', 'swarm', 'trust', 'base'],
+  'index.ts': [
+    'doctor',
+    'peer',
+    'keep',
+    'session',
+    'route',
+    'stage',
+    'engine',
+    'model',
+    'swarm',
+    'trust',
+    'disk',
+    'base'
+  ],
   // `skein up` opens the front door.
   cli: ['index.ts', 'api'],
   api: ['index.ts'],

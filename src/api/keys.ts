@@ -1,6 +1,6 @@
 /** Who may ask: a file of keys, one a line, `name key`. */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { InvalidOptionError, readPlainText, reasonOf } from '../index.ts'
+import { InvalidOptionError, readStoredText, reasonOf } from '../index.ts'
 import { keyCharsMin, keyFileBytesMax } from './limits.ts'
 
 export class Keys {
@@ -28,7 +28,7 @@ function digestOf(key: string): Buffer {
 export async function readKeys(file: string): Promise<Keys> {
   let text: string
   try {
-    text = await readPlainText(file, keyFileBytesMax)
+    text = await readStoredText(file, keyFileBytesMax)
   } catch (error) {
     throw new InvalidOptionError(`the keys in ${file} cannot be read: ${reasonOf(error)}`)
   }

@@ -16,7 +16,7 @@ import {
   ListenError,
   type Peer,
   PeerLeavingError,
-  readPlainText,
+  readStoredText,
   reasonOf
 } from '../index.ts'
 import { createApp } from './app.ts'
@@ -237,7 +237,7 @@ async function readTls(tls: {
 }): Promise<{ cert: string; key: string }> {
   const read = async (file: string): Promise<string> => {
     try {
-      return await readPlainText(file, keyFileBytesMax)
+      return await readStoredText(file, keyFileBytesMax)
     } catch (error) {
       throw new InvalidOptionError(`${file} cannot be read: ${reasonOf(error)}`)
     }

@@ -1,8 +1,8 @@
 /** The files of an audit log, as whoever reads them finds them: of a peer that runs, or of one that does not. */
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readPlainFile, readPlainText } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
+import { readdir, readStoredText } from '../disk/files.ts'
+import { readText } from '../disk/lines.ts'
 import { AuditError } from '../errors.ts'
 import type { ChainEnd } from './chain.ts'
 import { auditHeadBytesMax, auditReadFileBytesMax } from './limits.ts'
@@ -66,7 +66,7 @@ export async function filesOf(folder: string): Promise<string[]> {
 
 async function bytesOf(folder: string, file: string): Promise<Uint8Array> {
   try {
-    return await readPlainFile(join(folder, file), auditReadFileBytesMax)
+    return await readText(join(folder, file), auditReadFileBytesMax)
   } catch (error) {
     // The oldest one was dropped while they were read.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return new Uint8Array()
@@ -89,7 +89,7 @@ export function* linesOf(file: string, bytes: Uint8Array): Generator<StoredLine>
 /** What a peer remembers of the end of its log; undefined where it remembers nothing. */
 export async function readHead(dataDir: string): Promise<ChainEnd | undefined> {
   try {
-    const { n, digest } = JSON.parse(await readPlainText(join(dataDir, auditHeadFile), auditHeadBytesMax)) as ChainEnd
+    const { n, digest } = JSON.parse(await readStoredText(join(dataDir, auditHeadFile), auditHeadBytesMax)) as ChainEnd
     return Number.isSafeInteger(n) && n > 0 && /^[0-9a-f]{64}$/.test(digest) ? { n, digest } : undefined
   } catch {
     return undefined

@@ -2,14 +2,15 @@
  * The audit log of a running peer: a chain of lines in files of its data directory (`audit/`). Who drives an answer hands over what
  * there is to say of it and waits for nothing; a disk that is full or fails costs lines, of which the log says how many, and never an answer.
  */
-import { appendFile, mkdir, open, stat, truncate, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import { BoundedQueue } from '../base/queue.ts'
 import { reasonOf } from '../base/reason.ts'
 import type { Sign } from '../base/signature.ts'
+import { mkdir, rm } from '../disk/files.ts'
 import type { Keeper } from '../disk/keeping.ts'
+import { appendText, cutStored, readText, readTextFrom, storedBytes } from '../disk/lines.ts'
 import { syncPath } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
 import { Chain, type ChainEnd, digestOf } from './chain.ts'
@@ -24,7 +25,6 @@ import {
   auditReadFileBytesMax,
   auditWaitingMax
 } from './limits.ts'
-import { readPlainFile } from '../base/plain-file.ts'
 
 export interface AuditLogInit {
   readonly dataDir: string
@@ -167,7 +167,7 @@ export class AuditLog {
       this.#batch = undefined
       if (batch.isSigned) await this.#remember()
       const { drops } = batch
-      if (drops !== undefined) await keeping.try('the bound of the audit log', () => unlink(join(this.#folder, drops)))
+      if (drops !== undefined) await keeping.try('the bound of the audit log', () => rm(join(this.#folder, drops)))
     }
   }
 
@@ -199,9 +199,8 @@ export class AuditLog {
   }
 
   async #write({ text, isSigned }: Batch): Promise<void> {
-    const bytes = Buffer.from(text)
     const { fileBytesMax } = this.#bounds
-    const isNew = this.#files.length === 0 || (this.#size > 0 && this.#size + bytes.length > fileBytesMax)
+    const isNew = this.#files.length === 0 || (this.#size > 0 && this.#size + Buffer.byteLength(text) > fileBytesMax)
     if (isNew) {
       this.#files.push(nameOf(this.#files.length === 0 ? 1 : numberOf(this.#files.at(-1)!) + 1))
       this.#size = 0
@@ -209,20 +208,19 @@ export class AuditLog {
     const path = join(this.#folder, this.#files.at(-1)!)
     await this.#checkSize(path)
     this.#hasFailed = true
-    await appendFile(path, bytes, { mode: 0o600 })
+    const bytes = await appendText(path, text)
     if (isSigned) await syncPath(path)
     if (isNew) await syncPath(this.#folder)
     this.#hasFailed = false
-    this.#size += bytes.length
+    this.#size += bytes
   }
 
   /** What a write that failed has left goes; what somebody else has done is told, and the chain shows it. */
   async #checkSize(path: string): Promise<void> {
-    const found = await stat(path).catch(() => undefined)
-    const size = found?.size ?? 0
+    const size = await storedBytes(path)
     if (size === this.#size) return
     if (this.#hasFailed && size > this.#size) {
-      await truncate(path, this.#size)
+      await cutStored(path, this.#size)
       return
     }
     this.#init.keeping.warn(
@@ -261,10 +259,10 @@ async function endOf(
   let cut: { bytes: number; sha256: string } | undefined
   let isOpen = false
   for (const file of files.toReversed()) {
-    const bytes = await readPlainFile(join(folder, file), auditReadFileBytesMax)
+    const bytes = await readText(join(folder, file), auditReadFileBytesMax)
     const lines = [...linesOf(file, bytes)]
     const isLast = size === undefined
-    size ??= bytes.length
+    size ??= await storedBytes(join(folder, file))
     if (isLast) isOpen = lines.at(-1)?.isEnded === false
     for (const { bytes: line } of lines.toReversed()) {
       const read = readLine(new TextDecoder().decode(line))
@@ -278,15 +276,10 @@ async function endOf(
 /** The end of what stands before a file, as its first line says. */
 async function endBefore(folder: string, file: string): Promise<{ last?: number; sha256?: string }> {
   try {
-    const handle = await open(join(folder, file), 'r')
-    try {
-      const { buffer, bytesRead } = await handle.read(Buffer.alloc(auditLineBytesMax), 0, auditLineBytesMax, 0)
-      const [first] = linesOf(file, buffer.subarray(0, bytesRead))
-      const line = first === undefined ? undefined : readLine(new TextDecoder().decode(first.bytes))
-      return line === undefined ? {} : { last: line.n - 1, sha256: line.prev }
-    } finally {
-      await handle.close()
-    }
+    const bounds = { offset: 0, length: auditLineBytesMax, bytesMax: auditReadFileBytesMax }
+    const [first] = linesOf(file, await readTextFrom(join(folder, file), bounds))
+    const line = first === undefined ? undefined : readLine(new TextDecoder().decode(first.bytes))
+    return line === undefined ? {} : { last: line.n - 1, sha256: line.prev }
   } catch {
     // Whoever removed it has broken the log, which says so by itself.
     return {}

@@ -1,11 +1,11 @@
 /** Flags of a command in a file: one JSON object whose keys are the flags' names, so that a machine starts the same each time. */
 import { dirname, resolve } from 'node:path'
 import type { Command, Option } from 'commander'
-import { InvalidOptionError, readPlainText } from '../index.ts'
+import { InvalidOptionError, readStoredText } from '../index.ts'
 import { configBytesMax } from './limits.ts'
 
 /** Flags whose value is a path: it counts from the file's folder, not from where the command is run. */
-const paths = new Set(['data', 'swarm', 'api-key-file', 'tls-cert', 'tls-key'])
+const paths = new Set(['data', 'seal', 'swarm', 'api-key-file', 'tls-cert', 'tls-key'])
 
 /**
  * Sets a command's options from a file; what the command line says counts more. Every value passes the same check as on the
@@ -44,7 +44,8 @@ function readValue(option: Option, key: string, value: unknown, path: string): u
     if (typeof each !== 'string' && typeof each !== 'number') {
       throw new InvalidOptionError(`${path}: '${key}' is a text or a number, as on the command line, or a list of them`)
     }
-    const text = paths.has(key) ? resolve(dirname(path), String(each)) : String(each)
+    const isPath = paths.has(key) && !(key === 'seal' && /^(keyring|tpm2)(:|$)/.test(String(each)))
+    const text = isPath ? resolve(dirname(path), String(each)) : String(each)
     const next: unknown = option.parseArg === undefined ? text : option.parseArg(text, parsed as never)
     if (values.length > 1 && !Array.isArray(next)) {
       throw new InvalidOptionError(`${path}: '${key}' has one value, not a list`)
@@ -58,7 +59,7 @@ function readValue(option: Option, key: string, value: unknown, path: string): u
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   let text: string
   try {
-    text = await readPlainText(path, configBytesMax)
+    text = await readStoredText(path, configBytesMax)
   } catch (error) {
     throw new InvalidOptionError(`${path} cannot be read: ${(error as Error).message}`)
   }

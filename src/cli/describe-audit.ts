@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { command, data, dataOf, json } from './describe.ts'
+import { command, data, json, openedData, seal } from './describe.ts'
 import { peerId, wholeNumber } from './flags.ts'
 import { auditLinesMax } from './limits.ts'
 
@@ -15,12 +15,13 @@ export function describeAudit(program: Command, context: CommandContext, end: (c
   )
   command(audits, 'tail [dir]', 'Show the last requests of a log, of a peer that runs or of one that does not.')
     .addOption(data())
+    .addOption(seal())
     .option('--lines <n>', 'so many lines', wholeNumber('--lines', 0, auditLinesMax), 10)
     .option('--follow', 'go on with those that come, until Ctrl-C')
     .addOption(json('print the lines as they are in the file, JSON objects'))
     .action(async (dir: string | undefined, options) => {
       const { tail } = await import('./audit.ts')
-      await tail({ ...options, data: dirOf(dir, options) }, context)
+      await tail({ ...options, data: await dirOf(dir, options) }, context)
     })
   command(
     audits,
@@ -28,6 +29,7 @@ export function describeAudit(program: Command, context: CommandContext, end: (c
     'Say whether a log is whole, which line is the first that is missing, changed, moved or forged, and up to where signatures vouch for it. Ends with 3 where one is.'
   )
     .addOption(data())
+    .addOption(seal())
     .addOption(
       new Option(
         '--peer <id>',
@@ -37,14 +39,14 @@ export function describeAudit(program: Command, context: CommandContext, end: (c
     .addOption(json('print one JSON object'))
     .action(async (dir: string | undefined, options) => {
       const { verify } = await import('./audit.ts')
-      end(await verify({ ...options, data: dirOf(dir, options) }, context))
+      end(await verify({ ...options, data: await dirOf(dir, options) }, context))
     })
 }
 
 /** The directory, which may be given either way. */
-function dirOf(dir: string | undefined, options: { data?: string }): string {
+async function dirOf(dir: string | undefined, options: { data?: string; seal?: string }): Promise<string> {
   if (dir !== undefined && options.data !== undefined) {
     throw new InvalidOptionError(`${dir} and --data say twice where the log is: give one of them`)
   }
-  return dataOf(dir === undefined ? options : { data: dir })
+  return openedData(dir === undefined ? options : { ...options, data: dir })
 }

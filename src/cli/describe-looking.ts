@@ -3,7 +3,7 @@ import { Argument, type Command } from 'commander'
 import type { CommandContext } from './context.ts'
 import { describeAudit } from './describe-audit.ts'
 import { shells } from './shells.ts'
-import { command, data, dataOf, json } from './describe.ts'
+import { command, data, dataOf, json, openedData, seal } from './describe.ts'
 import { repeated, tcpAddress, words } from './flags.ts'
 import { write } from './output.ts'
 
@@ -31,6 +31,7 @@ export function describeLooking(program: Command, context: CommandContext, end: 
     'Say what is wrong with this machine, its network, its disk and its peer, and what to do about it. Ends with 1 where something fails.'
   )
     .addOption(data())
+    .addOption(seal())
     .option('--swarm <file>', 'look for peers of this swarm, too', words('--swarm'))
     .option(
       '--listen <multiaddr>',
@@ -40,7 +41,7 @@ export function describeLooking(program: Command, context: CommandContext, end: 
     .addOption(json('print one JSON object with all findings'))
     .action(async options => {
       const { doctor } = await import('./doctor.ts')
-      end(await doctor({ ...options, data: dataOf(options) }, context))
+      end(await doctor({ ...options, data: await openedData(options) }, context))
     })
   command(
     program,

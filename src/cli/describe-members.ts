@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { powers, roles } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { command, data, dataOf, json } from './describe.ts'
+import { command, data, json, openedData, seal } from './describe.ts'
 import { duration, listOf, peerName, repeated, words } from './flags.ts'
 import { grantLifeMaxMs, grantLifeMinMs } from './limits.ts'
 
@@ -19,17 +19,19 @@ export function describeMembers(program: Command, context: CommandContext): void
     'Make this machine a member by an invitation, or renew it by a certificate; - reads it from stdin.'
   )
     .addOption(data())
+    .addOption(seal())
     .addOption(json('print one JSON object'))
     .action(async (file: string, options) => {
       const { joinBy } = await import('./members.ts')
-      await joinBy(file, { ...options, data: dataOf(options) })
+      await joinBy(file, { ...options, data: await openedData(options, { make: true }) })
     })
   command(program, 'members', 'List who is known here to be a member, and who was one.')
     .addOption(data())
+    .addOption(seal())
     .addOption(json('print one JSON object'))
     .action(async options => {
       const { members } = await import('./members.ts')
-      await members({ ...options, data: dataOf(options) })
+      await members({ ...options, data: await openedData(options) })
     })
   revokes(
     command(
@@ -39,7 +41,7 @@ export function describeMembers(program: Command, context: CommandContext): void
     )
   ).action(async (peer: string, options) => {
     const { revoke } = await import('./members.ts')
-    await revoke(peerName(peer), { ...options, data: dataOf(options) }, context)
+    await revoke(peerName(peer), { ...options, data: await openedData(options) }, context)
   })
   grants(
     command(
@@ -69,7 +71,7 @@ export function describeMembers(program: Command, context: CommandContext): void
     ).option('--revoke-first', 'void the authorities before it, and all whom they named: their keys are stolen')
   ).action(async (file: string, options) => {
     const { rotate } = await import('./members.ts')
-    await rotate(file, { ...options, data: dataOf(options) }, context)
+    await rotate(file, { ...options, data: await openedData(options) }, context)
   })
 }
 
@@ -107,6 +109,7 @@ function revokes(made: Command): Command {
       words('--authority')
     )
     .addOption(data())
+    .addOption(seal())
     .option('--reason <text>', 'what members are told', words('--reason'))
     .addOption(json('print one JSON object'))
 }

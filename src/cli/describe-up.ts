@@ -1,7 +1,7 @@
 /** `skein up`, with all that a peer is told at its start. */
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './context.ts'
-import { command, data, dataOf, json } from './describe.ts'
+import { command, data, dataOf, json, sealGiven } from './describe.ts'
 import { modelLayers, oneOf, repeated, size, tcpAddress, wholeNumber, words } from './flags.ts'
 import { takesHttp } from './http.ts'
 import type { UpFlags } from './up.ts'
@@ -13,6 +13,11 @@ export function describeUp(program: Command, context: CommandContext): void {
     'Start a peer and keep it running until Ctrl-C or skein drain; it hands over what it serves before it goes.'
   )
     .addOption(data())
+    .option(
+      '--seal <with>',
+      "have everything in the directory lie there sealed, so that a copy of the disk is worth nothing: the path of a key file (skein key FILE --seal), keyring or keyring:NAME for the kernel's keyring, tpm2 or tpm2:REGISTERS for this machine's TPM (default: SKEIN_SEAL, else files lie as they are)",
+      words('--seal')
+    )
     .option(
       '--config <file>',
       'take flags from this JSON file, too: { "swarm": "swarm.json", "memory": "2GB" }',
@@ -63,7 +68,7 @@ export function describeUp(program: Command, context: CommandContext): void {
       }
       const options = command.opts()
       const { up } = await import('./up.ts')
-      await up({ ...options, data: dataOf(options) } as UpFlags, context)
+      await up({ ...options, data: dataOf(options), seal: sealGiven(options) } as UpFlags, context)
     })
 }
 

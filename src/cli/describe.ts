@@ -14,17 +14,40 @@ export function command(parent: Command, line: string, text: string): Command {
 export const data = (): Option =>
   new Option('--data <dir>', "directory of one peer (default: SKEIN_DATA, or skein in the user's data directory)")
 export const json = (text: string): Option => new Option('--json', text)
+export const seal = (): Option =>
+  new Option(
+    '--seal <with>',
+    'what opens a sealed directory: the path of its key file, keyring, or tpm2 (default: SKEIN_SEAL)'
+  ).argParser(words('--seal'))
+export const sealGiven = (options: { seal?: string }): string | undefined =>
+  options.seal ?? (process.env.SKEIN_SEAL || undefined)
 export const dataOf = (options: { data?: string }): string => dataDirectory(options.data, process.env)
+
+/**
+ * The data directory, open until this process ends where it is sealed.
+ *
+ * @param options.make whether one that is not there is made, and sealed
+ * @throws {SealError}
+ */
+export async function openedData(
+  options: { readonly data?: string; readonly seal?: string },
+  { make = false }: { readonly make?: boolean } = {}
+): Promise<string> {
+  const [folder, given] = [dataOf(options), sealGiven(options)]
+  if (given !== undefined) await (await import('../index.ts')).openSealed(folder, given, { make })
+  return folder
+}
 
 /** The commands of `skein model`. */
 export function describeModelCommands(model: Command, context: CommandContext): void {
   describeImports(model, context)
   command(model, 'ls', 'List the models that are here.')
     .addOption(data())
+    .addOption(seal())
     .addOption(json('print JSON objects, one a line'))
     .action(async options => {
       const { modelLs } = await import('./model.ts')
-      await modelLs({ ...options, data: dataOf(options) })
+      await modelLs({ ...options, data: await openedData(options) })
     })
   command(
     model,
@@ -32,6 +55,7 @@ export function describeModelCommands(model: Command, context: CommandContext): 
     'Show a model: what it is, how its weights are stored, what it takes of how many peers, and every shard with its digest. One on a hub by OWNER/NAME: what it would be, from its description alone.'
   )
     .addOption(data())
+    .addOption(seal())
     .option('--memory <size>', 'what each peer gives, to say how many are needed', size('--memory'), 512e6)
     .option('--dtype <types>', 'as with pull, of a model on a hub', dtypes('--dtype'))
     .option('--file <file>', 'as with pull', words('--file'))
@@ -39,14 +63,15 @@ export function describeModelCommands(model: Command, context: CommandContext): 
     .addOption(json('print one JSON object, with the manifest'))
     .action(async (name: string, options) => {
       const { modelShow } = await import('./model-show.ts')
-      await modelShow(name, { ...options, data: dataOf(options) }, context)
+      await modelShow(name, { ...options, data: await openedData(options) }, context)
     })
   command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
     .addOption(data())
+    .addOption(seal())
     .addOption(json('print JSON objects, one a line'))
     .action(async (name: string | undefined, options) => {
       const { modelVerify } = await import('./model.ts')
-      await modelVerify(name, { ...options, data: dataOf(options) }, context)
+      await modelVerify(name, { ...options, data: await openedData(options) }, context)
     })
 
   command(
@@ -55,10 +80,11 @@ export function describeModelCommands(model: Command, context: CommandContext): 
     'Remove a model, by name or id: its manifest, and the files that no other model here has.'
   )
     .addOption(data())
+    .addOption(seal())
     .addOption(json('print one JSON object'))
     .action(async (name: string, options) => {
       const { modelRm } = await import('./model.ts')
-      await modelRm(name, { ...options, data: dataOf(options) }, context)
+      await modelRm(name, { ...options, data: await openedData(options) }, context)
     })
 }
 
@@ -113,7 +139,7 @@ function describeImports(model: Command, context: CommandContext): void {
     )
     .action(async (source: string, options, command: Command) => {
       const { isGraphFile } = await import('../index.ts')
-      const flags = { ...options, data: dataOf(options) }
+      const flags = { ...options, data: await openedData(options, { make: true }) }
       if (isGraphFile(source)) {
         const { graphImport } = await import('./model-graph.ts')
         const given = (flag: string): boolean => command.getOptionValueSource(flag) === 'cli'
@@ -141,13 +167,14 @@ function describeImports(model: Command, context: CommandContext): void {
     )
     .action(async (repo: string, options) => {
       const { modelPull } = await import('./model-pull.ts')
-      await modelPull(repo, { ...options, data: dataOf(options) }, context)
+      await modelPull(repo, { ...options, data: await openedData(options, { make: true }) }, context)
     })
 }
 
 function withImportOptions(made: Command): Command {
   return made
     .addOption(data())
+    .addOption(seal())
     .requiredOption('--name <name>', 'name of the model here', words('--name'))
     .option(
       '--dtype <types>',

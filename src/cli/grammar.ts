@@ -1,6 +1,6 @@
 /** Flags that say what an answer must be. */
 import type { Command } from 'commander'
-import { checkGrammar, type GrammarSpec, InvalidOptionError, readPlainText, reasonOf } from '../index.ts'
+import { checkGrammar, type GrammarSpec, InvalidOptionError, readStoredText, reasonOf } from '../index.ts'
 import { words } from './flags.ts'
 import { controlRequestBytesMax } from './limits.ts'
 
@@ -26,7 +26,7 @@ export async function grammarOptions({
   if (jsonObject === true) throw new InvalidOptionError('--json-object and --json-schema both say what the answer is')
   let schema: unknown
   try {
-    schema = JSON.parse(await readPlainText(jsonSchema, controlRequestBytesMax))
+    schema = JSON.parse(await readStoredText(jsonSchema, controlRequestBytesMax))
   } catch (err) {
     throw new InvalidOptionError(
       `--json-schema takes a file with a JSON Schema: ${jsonSchema} cannot be read: ${reasonOf(err)}`

@@ -8,7 +8,7 @@ import {
   type GraphPort,
   InvalidOptionError,
   reasonOf,
-  readPlainFile,
+  readStored,
   type Tensor,
   type Tensors
 } from '../index.ts'
@@ -166,7 +166,7 @@ async function inputsOf(
 }
 
 async function tensorOfFile(port: GraphPort, file: string): Promise<Tensor> {
-  const bytes = await readPlainFile(file, inferFileBytesMax).catch((err: unknown) => {
+  const bytes = await readStored(file, inferFileBytesMax).catch((err: unknown) => {
     throw new InvalidOptionError(`${file} cannot be read: ${reasonOf(err)}`)
   })
   if (/\.npy$/i.test(file)) return readNpy(bytes, file)

@@ -6,14 +6,18 @@ import { askForget } from './control-client.ts'
 import { say, sayJson } from './output.ts'
 
 /**
- * Makes a session key in a file that only its owner can read. It is never shown.
+ * Makes a session key, or one that seals data directories, in a file that only its owner can read. It is never shown.
  *
  * @throws {InvalidKeyError} when the file exists: what was kept with the old key would be lost.
  */
-export async function makeKey(file: string, { json }: { json?: boolean }): Promise<void> {
+export async function makeKey(file: string, { json, seal }: { json?: boolean; seal?: boolean }): Promise<void> {
   await makeKeyFile(file)
   if (json) sayJson({ event: 'key', file })
-  else say(`made a new session key in ${file}: whoever has a copy can resume the sessions that are kept with it`)
+  else if (seal) {
+    say(
+      `made a new key in ${file}: it opens what is sealed with it, and nothing else does; keep it apart from the disk`
+    )
+  } else say(`made a new session key in ${file}: whoever has a copy can resume the sessions that are kept with it`)
 }
 
 /**

@@ -4,9 +4,20 @@ import { fileURLToPath } from 'node:url'
 import { Command, CommanderError, Option } from 'commander'
 import { InvalidOptionError } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { command, data, dataOf, describeInfer, describeMisuse, describeModelCommands, json } from './describe.ts'
+import {
+  command,
+  data,
+  dataOf,
+  describeInfer,
+  describeMisuse,
+  describeModelCommands,
+  json,
+  openedData,
+  seal
+} from './describe.ts'
 import { describeLooking } from './describe-looking.ts'
 import { describeMembers } from './describe-members.ts'
+import { describeSeal } from './describe-seal.ts'
 import { describeUp } from './describe-up.ts'
 import { describeFailure, exitCodes, InterruptedError, OutputClosedError } from './failure.ts'
 import { duration, layerRange, oneOf, promptAndTrace, wholeNumber, words } from './flags.ts'
@@ -205,6 +216,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
   describeInfer(program, context)
 
   command(program, 'key <file>', 'Make a session key: 32 random bytes, in a file to copy to whoever may resume.')
+    .option('--seal', 'make a key that seals data directories, to keep apart from them')
     .addOption(json('print one JSON object'))
     .action(async (file: string, options) => {
       const { makeKey } = await import('./key.ts')
@@ -254,19 +266,21 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       await unserve(name, { ...options, data: dataOf(options) }, context)
     })
 
+  describeSeal(program, context)
   describeModelCommands(command(program, 'model', 'Import, list, show, verify and remove models.'), context)
 
   command(program, 'demo', 'Show it all on this machine: several peers, one model that none of them holds, one story.')
     .option('--peers <n>', 'peers to start', wholeNumber('--peers', 1, demoPeersMax), 3)
     .option('--model <name>', 'an imported model, by name or id (default: the one that ships)', words('--model'))
     .addOption(data())
+    .addOption(seal())
     .option('--prompt <text>', 'how the story begins', 'Once upon a time')
     .option('--max-tokens <n>', 'tokens to generate at most', wholeNumber('--max-tokens', 1, 1 << 24), 160)
     .option('--kill', 'kill a peer in mid-story: another one goes on in its place')
     .addOption(json('print JSON objects, one a line; the last one has event "demo"'))
     .action(async options => {
       const { demo } = await import('./demo.ts')
-      end(await demo({ ...options, data: dataOf(options) }, context))
+      end(await demo({ ...options, data: await openedData(options) }, context))
     })
   return program
 }

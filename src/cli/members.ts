@@ -10,7 +10,7 @@ import {
   membersOf,
   PeerNotRunningError,
   type Power,
-  readPlainText,
+  readStoredText,
   reasonOf,
   renewMember,
   revokeMember,
@@ -61,7 +61,7 @@ export async function joinBy(file: string, { data, json }: { data: string; json?
 /** A line from a file or from stdin. */
 async function readInvitation(file: string): Promise<string> {
   try {
-    if (file !== '-') return await readPlainText(file, invitationBytesMax)
+    if (file !== '-') return await readStoredText(file, invitationBytesMax)
     return (await text(process.stdin)).slice(0, invitationBytesMax)
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'

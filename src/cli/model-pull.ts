@@ -1,7 +1,6 @@
 /** `skein model pull`: a model from a Hugging Face hub, fetched and imported. */
-import { rm } from 'node:fs/promises'
 import { SingleBar } from 'cli-progress'
-import { fetchModel, formatBytes, type HubModel, type HubProgress } from '../index.ts'
+import { dropFetch, fetchModel, formatBytes, type HubModel, type HubProgress } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { barStepsMax, plainProgressMs } from './limits.ts'
 import { modelImport } from './model.ts'
@@ -53,7 +52,7 @@ export async function modelPull(repo: string, flags: PullFlags, { signal, ...con
     onKept(dir)
     throw err
   }
-  await rm(dir, { recursive: true, force: true })
+  await dropFetch(dir)
 }
 
 interface Progress {

@@ -1,6 +1,6 @@
 /** Flags that say what a model's chat template is given beside the messages. */
 import type { Command } from 'commander'
-import { InvalidOptionError, readPlainText, reasonOf } from '../index.ts'
+import { InvalidOptionError, readStoredText, reasonOf } from '../index.ts'
 import { words } from './flags.ts'
 import { controlRequestBytesMax } from './limits.ts'
 
@@ -57,7 +57,7 @@ async function readTools(file: string): Promise<Record<string, never>[]> {
   }
   let text = ''
   try {
-    text = await readPlainText(file, controlRequestBytesMax)
+    text = await readStoredText(file, controlRequestBytesMax)
   } catch (err) {
     return refuse(`cannot be read: ${reasonOf(err)}`)
   }

@@ -26,6 +26,7 @@ import { type Tell, watch } from './watch.ts'
 
 export interface UpFlags extends HttpFlags {
   readonly data: string
+  readonly seal?: string | undefined
   readonly swarm?: string
   readonly model?: string[]
   readonly draft?: string
@@ -145,6 +146,7 @@ function peerInit(flags: UpFlags): PeerInit {
   const traceEvery = flags.traceEvery ?? (flags.http === undefined ? undefined : 16)
   return {
     dataDir: flags.data,
+    seal: flags.seal,
     ...(flags.swarm === undefined ? {} : { swarm: flags.swarm }),
     mdns: flags.mdns,
     ...modelsOf(flags),

@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises'
 const kinds = {
   'data directory': { reader: 'has what this peer keeps', mode: '700' },
   'swarm file': { reader: 'can join the swarm', mode: '600' },
+  'key that seals': { reader: 'can open what it seals', mode: '600' },
   'session key': { reader: 'can resume the sessions kept with it', mode: '600' }
 } as const
 

@@ -5,6 +5,8 @@
 import { randomBytes } from 'node:crypto'
 import { link, open, rename, stat, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { placeOf } from './opened.ts'
+import { sealWhole, sizeWithin } from './sealed-bytes.ts'
 
 export interface WholeFileOptions {
   /** @default 0o600 */
@@ -33,28 +35,31 @@ export async function writeWhole(
   bytes: string | Uint8Array,
   { mode = 0o600, fresh = false, durable = true, beside }: WholeFileOptions = {}
 ): Promise<void> {
-  const temporary = beside ?? `${path}.new${fresh ? `-${randomBytes(8).toString('hex')}` : ''}`
+  const { real, sealed } = placeOf(path)
+  const content = sealed === undefined ? bytes : sealWhole(sealed.keys, Buffer.from(bytes), sealed.within)
+  const temporary =
+    beside === undefined ? `${real}.new${fresh ? `-${randomBytes(8).toString('hex')}` : ''}` : placeOf(beside).real
   // What a crash left, or a link that somebody else laid there.
   await unlink(temporary).catch(() => {})
   const file = await open(temporary, 'wx', mode)
   try {
     try {
-      await file.writeFile(bytes)
+      await file.writeFile(content)
       if (durable) await file.sync()
     } finally {
       await file.close()
     }
-    if (fresh) await nameFresh(temporary, path)
-    else await rename(temporary, path)
+    if (fresh) await nameFresh(temporary, real, sealed === undefined ? size => size : sizeWithin)
+    else await rename(temporary, real)
   } catch (error) {
     await unlink(temporary).catch(() => {})
     throw error
   }
-  if (durable) await syncPath(dirname(path))
+  if (durable) await syncReal(dirname(real))
 }
 
 /** Gives a file a name that nothing of worth has: a link fails where there is something, however close two writers are. */
-async function nameFresh(temporary: string, path: string): Promise<void> {
+async function nameFresh(temporary: string, path: string, sizeIn: (bytes: number) => number): Promise<void> {
   try {
     await link(temporary, path)
     await unlink(temporary)
@@ -63,7 +68,7 @@ async function nameFresh(temporary: string, path: string): Promise<void> {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') {
       const there = await stat(path).catch(() => undefined)
-      if (there?.isFile() !== true || there.size > 0) throw error
+      if (there?.isFile() !== true || sizeIn(there.size) > 0) throw error
     } else {
       // A file system without links (FAT, Android's shared storage): the name is taken first.
       await (await open(path, 'wx')).close()
@@ -74,6 +79,10 @@ async function nameFresh(temporary: string, path: string): Promise<void> {
 
 /** Waits until a file is on the disk; of a folder the names in it: a new name is there once its folder is. */
 export async function syncPath(path: string): Promise<void> {
+  await syncReal(placeOf(path).real)
+}
+
+async function syncReal(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
     await handle.sync()

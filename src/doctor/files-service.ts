@@ -1,9 +1,10 @@
 /** Looks at what lies on the disk. It leaves nothing behind, and makes no directory. */
 import { randomBytes } from 'node:crypto'
-import { access, constants, readdir, stat, statfs, unlink } from 'node:fs/promises'
+import { access, constants, readdir, stat, statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { reasonOf } from '../base/reason.ts'
 import type { PeerId } from '../base/ids.ts'
+import * as files from '../disk/files.ts'
 import { openToAll } from '../disk/openness.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { checkFormat, ownerOf } from '../swarm/data-dir.ts'
@@ -80,7 +81,7 @@ async function dataState(dataDir: string): Promise<FilesFacts['data']> {
 async function identityOf(dataDir: string): Promise<PeerId | Problem | undefined> {
   try {
     // Without a key, or with one of 0 bytes, the first start makes one.
-    const found = await stat(join(dataDir, 'identity.key')).catch(() => undefined)
+    const found = await files.stat(join(dataDir, 'identity.key')).catch(() => undefined)
     if (found === undefined || (found.isFile() && found.size === 0)) return undefined
     return (await loadIdentity(dataDir)).id
   } catch (error) {
@@ -113,7 +114,7 @@ async function whyUnwritable(dataDir: string, isThere: boolean): Promise<string 
     }
     const trial = join(dataDir, `doctor-${randomBytes(8).toString('hex')}`)
     await writeWhole(trial, randomBytes(trialBytes), { beside: `${trial}.new` })
-    await unlink(trial)
+    await files.rm(trial)
     return undefined
   } catch (error) {
     return reasonOf(error)

@@ -4,7 +4,7 @@ import { availableParallelism, cpus } from 'node:os'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
-import { readPlainText } from '../base/plain-file.ts'
+import { readStoredText } from '../disk/files.ts'
 import type { Keeper } from '../disk/keeping.ts'
 import type { Measured } from './factory.ts'
 import { measuredBytesMax, measuredMax, measuredMaxAgeMs } from './limits.ts'
@@ -52,7 +52,7 @@ export async function measureOnce(
 
 async function read(file: string): Promise<z.infer<typeof fileSchema>> {
   try {
-    return fileSchema.parse(JSON.parse(await readPlainText(file, measuredBytesMax)))
+    return fileSchema.parse(JSON.parse(await readStoredText(file, measuredBytesMax)))
   } catch {
     return {}
   }

@@ -1,6 +1,6 @@
 /** A session key in a file: whoever has a copy can resume the sessions that were kept with it. */
 import { randomBytes } from 'node:crypto'
-import { openPlainFile } from '../base/plain-file.ts'
+import { openRegular } from '../disk/files.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidKeyError } from '../errors.ts'
@@ -33,10 +33,10 @@ export async function readKeyFile(path: string): Promise<Uint8Array> {
   const bytes = new Uint8Array(keyFileBytes + 1)
   let length = 0
   try {
-    const { handle: file } = await openPlainFile(path)
+    const { handle: file } = await openRegular(path)
     try {
       for (let read = -1; read !== 0 && length < bytes.byteLength; length += read) {
-        read = (await file.read(bytes, length, bytes.byteLength - length)).bytesRead
+        read = (await file.read(bytes, length, bytes.byteLength - length, null)).bytesRead
       }
     } finally {
       await file.close()

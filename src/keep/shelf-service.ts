@@ -1,10 +1,9 @@
 /** The keeper's end: gives the shelf its streams, its clock and a folder, so that it survives a restart. */
-import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ShelfFile } from '../../protocols/keep.ts'
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
-import { readPlainFile } from '../base/plain-file.ts'
+import { mkdir, readdir, readStored, rm } from '../disk/files.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { ProtocolError } from '../errors.ts'
@@ -212,7 +211,7 @@ class Service implements ShelfService {
   async #read(name: EntryId): Promise<{ savedMs: number; entry: Omit<ShelfEntry, 'bytes'> } | undefined> {
     const path = join(this.#init.folder, name)
     try {
-      const file = ShelfFile.decode(await readPlainFile(path, keepFrameBytesMax), { limits: { parts: keepPartsMax } })
+      const file = ShelfFile.decode(await readStored(path, keepFrameBytesMax), { limits: { parts: keepPartsMax } })
       const { savedMs } = file
       // A clock that went back, or one without a battery that began anew in 1970, does not make an entry older.
       const leftMs = Math.min(file.leftMs, keepTtlMaxMs) - Math.max(0, this.#clock.wallMs() - savedMs)

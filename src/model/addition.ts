@@ -1,7 +1,8 @@
 /** Files of a model on their way into the store, from an import. */
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { ShardId } from '../base/ids.ts'
+import { open, type OpenFile, rename, rm, stat } from '../disk/files.ts'
+import { appendLines } from '../disk/lines.ts'
 import { CorruptShardError } from '../errors.ts'
 import type { Hashing } from './hash-service.ts'
 
@@ -19,7 +20,6 @@ export interface StoredFile {
  * the store later can clear up after one that was killed.
  */
 export class Addition {
-  readonly #journal: FileHandle
   readonly #hashing: Hashing
   readonly #file: string
   readonly #temporary: () => string
@@ -27,13 +27,11 @@ export class Addition {
   readonly #added: string[] = []
 
   constructor(
-    journal: FileHandle,
     hashing: Hashing,
     file: string,
     temporary: () => string,
     removeUnlisted: (digests: readonly string[]) => Promise<void>
   ) {
-    this.#journal = journal
     this.#hashing = hashing
     this.#file = file
     this.#temporary = temporary
@@ -54,7 +52,7 @@ export class Addition {
     return new PendingFile(handle, this.#hashing, temporary, bytes, async sha256 => {
       // Written before the file gets its name: a journal may list a file that never came, but not miss one.
       this.#added.push(sha256)
-      await this.#journal.write(`${sha256}\n`)
+      await appendLines(this.#file, [sha256])
     })
   }
 
@@ -72,7 +70,6 @@ export class Addition {
 
   /** Keeps everything: the manifest that lists it has been put. */
   async commit(): Promise<void> {
-    await this.#journal.close()
     await rm(this.#file, { force: true })
   }
 
@@ -85,7 +82,7 @@ export class Addition {
 
 /** A file being written. Ends with `finish` or `discard`. */
 export class PendingFile {
-  readonly #handle: FileHandle
+  readonly #handle: OpenFile
   readonly #hashing: Hashing
   readonly #temporary: string
   readonly #bytes: number
@@ -93,7 +90,7 @@ export class PendingFile {
   #open = true
 
   constructor(
-    handle: FileHandle,
+    handle: OpenFile,
     hashing: Hashing,
     temporary: string,
     bytes: number,
@@ -120,17 +117,18 @@ export class PendingFile {
   }
 
   /**
-   * Reads the file back for its digest, syncs it and gives it that name. Replaces a file of that name: whatever
+   * Syncs the file, reads it back for its digest and gives it that name. Replaces a file of that name: whatever
    * that one has become, this one is right, and whoever has mapped the old one keeps it.
    *
    * @throws {CorruptShardError} when `expected` is given and not met
    */
   async finish({ signal, expected }: { signal: AbortSignal; expected?: ShardId }): Promise<StoredFile> {
+    // First: of a sealed file the last chunk that was written may be in memory yet.
+    await this.#handle.sync()
     const { sha256, chunks } = await this.#hashing.chunks(this.#temporary, { signal })
     if (expected !== undefined && sha256 !== expected) {
       throw new CorruptShardError(`received bytes have the SHA-256 ${sha256}, the manifest says ${expected}`)
     }
-    await this.#handle.sync()
     this.#open = false
     await this.#handle.close()
     const file = path.join(path.dirname(this.#temporary), sha256)

@@ -5,10 +5,9 @@
  * A file goes in one step and what lists it stays, so a process that is killed in between leaves a store in which files are
  * missing and none is broken. Which file was used last is counted, not timed: clocks of boards without power jump.
  */
-import { rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { formatBytes } from '../base/units.ts'
-import { readPlainFile } from '../base/plain-file.ts'
+import { readStoredText, rm, stat } from '../disk/files.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { DiskBudgetError } from '../errors.ts'
 import { type DiskFile, type MadeRoom, makeRoom, type Standing, sum } from './giving-way.ts'
@@ -306,7 +305,7 @@ export class DiskBudget {
 
   async #readUses(): Promise<void> {
     try {
-      const json: unknown = JSON.parse(new TextDecoder().decode(await readPlainFile(this.#usesFile, usesBytesMax)))
+      const json: unknown = JSON.parse(await readStoredText(this.#usesFile, usesBytesMax))
       const { looks, files } = json as { looks: unknown; files: Record<string, unknown> }
       if (!Number.isSafeInteger(looks) || (looks as number) < 0) return
       this.#looks = looks as number

@@ -2,8 +2,8 @@
  * What holds answers to a grammar, for each model in a thread of its own. A schema that takes longer than it may costs whoever asks with it
  * the deadline; the thread is ended, and other answers go on in a new one, which reads them again.
  */
-import { stat } from 'node:fs/promises'
 import type { ModelId } from '../base/ids.ts'
+import { stat } from '../disk/files.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
 import { checkGrammar } from './grammar.ts'
 import type { GrammarSpec } from './grammar-spec.ts'

@@ -1,7 +1,7 @@
 /** The thread of a model's grammars: which tokens may follow takes milliseconds each time, and what a stranger's schema takes nobody knows. */
-import { readFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { readFileSync } from '../disk/files-sync.ts'
 import { InvalidOptionError } from '../errors.ts'
 import { AnswerMasks } from './answer-masks.ts'
 import type { GrammarInit, GrammarRequest } from './grammar-messages.ts'

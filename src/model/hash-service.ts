@@ -1,6 +1,6 @@
 /** Digests that are not made in the thread that talks to the network (promise P7). */
-import { stat } from 'node:fs/promises'
 import type { ShardId } from '../base/ids.ts'
+import { stat } from '../disk/files.ts'
 import { hashIdleMs, hashMs, hashMsPerKilobyte, hashQueueMax, hashStartMs } from './limits.ts'
 import type { FileHashes, HashRequest } from './hash-messages.ts'
 import { Thread } from './thread.ts'

@@ -1,13 +1,13 @@
 /** The thread that hashes files: a gigabyte takes a second and more, in which a peer must answer others (promise P7). */
 import { createHash } from 'node:crypto'
-import { closeSync, openSync, readSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
 import type { ShardId } from '../base/ids.ts'
-import { CorruptShardError } from '../errors.ts'
+import { type OpenFileSync, openFileSync } from '../disk/files-sync.ts'
+import { CorruptShardError, DamagedFileError } from '../errors.ts'
 import { chunkBytes, verifyChunkBytes } from './limits.ts'
 import { chunkCount, chunkLength, digestBytes } from './chunks.ts'
-import type { FileHashes, HashRequest } from './hash-messages.ts'
+import { type FileHashes, type HashRequest, unreadable } from './hash-messages.ts'
 import { failedReply, type ThreadAnswer } from './thread.ts'
 
 assert(parentPort !== null, 'this file runs as a worker thread')
@@ -28,15 +28,19 @@ port.postMessage({ kind: 'value', value: undefined } satisfies ThreadAnswer)
 /** All that is in the file, whatever its size. */
 function whole(path: string): FileHashes {
   const hash = createHash('sha256')
-  const file = openSync(path, 'r')
+  const file = openFileSync(path)
   try {
-    for (;;) {
-      const bytes = readSync(file, buffer, 0, verifyChunkBytes, null)
+    for (let at = 0; ; ) {
+      const bytes = file.read(buffer.subarray(0, verifyChunkBytes), at)
       if (bytes === 0) return { sha256: hash.digest('hex') as ShardId, list: new Uint8Array(0), chunks: '' }
       hash.update(buffer.subarray(0, bytes))
+      at += bytes
     }
+  } catch (error) {
+    if (!(error instanceof DamagedFileError)) throw error
+    return { sha256: unreadable as ShardId, list: new Uint8Array(0), chunks: '' }
   } finally {
-    closeSync(file)
+    file.close()
   }
 }
 
@@ -44,21 +48,33 @@ function whole(path: string): FileHashes {
 function chunks(path: string, bytes: number): FileHashes {
   const hash = createHash('sha256')
   const list = new Uint8Array(chunkCount(bytes) * digestBytes)
-  const file = openSync(path, 'r')
+  const file = openFileSync(path)
+  let isWhole = true
   try {
     for (let chunk = 0; chunk < chunkCount(bytes); chunk++) {
-      const length = chunkLength(bytes, chunk)
-      for (let done = 0; done < length; ) {
-        const read = readSync(file, buffer, done, length - done, null)
-        if (read === 0) throw new CorruptShardError(`a file ended at ${chunk * chunkBytes + done} while it was read`)
-        done += read
+      const part = buffer.subarray(0, chunkLength(bytes, chunk))
+      if (!isReadable(file, part, chunk * chunkBytes)) {
+        isWhole = false
+        continue
       }
-      const part = buffer.subarray(0, length)
       hash.update(part)
       list.set(createHash('sha256').update(part).digest(), chunk * digestBytes)
     }
   } finally {
-    closeSync(file)
+    file.close()
   }
-  return { sha256: hash.digest('hex') as ShardId, list, chunks: createHash('sha256').update(list).digest('hex') }
+  const sha256 = (isWhole ? hash.digest('hex') : unreadable) as ShardId
+  return { sha256, list, chunks: createHash('sha256').update(list).digest('hex') }
+}
+
+/** Fills `into`; false where a seal is broken: that chunk is fetched again, the others need not be. */
+function isReadable(file: OpenFileSync, into: Uint8Array, at: number): boolean {
+  try {
+    const read = file.read(into, at)
+    if (read < into.length) throw new CorruptShardError(`a file ended at ${at + read} while it was read`)
+    return true
+  } catch (error) {
+    if (error instanceof DamagedFileError) return false
+    throw error
+  }
 }

@@ -1,5 +1,5 @@
 /** The safetensors files of a Hugging Face directory as a source of decoded tensors. */
-import type { FileHandle } from 'node:fs/promises'
+import type { OpenFile } from '../disk/files.ts'
 import path from 'node:path'
 import { shown } from '../base/shown.ts'
 import { ImportError } from '../errors.ts'
@@ -12,7 +12,7 @@ import { elementBytes, headerBytes, parseHeader, parseIndex, type SafetensorsEnt
 
 interface Place {
   readonly file: string
-  readonly handle: FileHandle
+  readonly handle: OpenFile
   readonly entry: SafetensorsEntry
 }
 
@@ -24,7 +24,7 @@ interface Piece extends Pick<HeldRows, 'at' | 'from' | 'rows'> {
 /** The tensors of a directory's safetensors files, read by rows. */
 export class Checkpoint implements TensorSource {
   readonly #source: string
-  readonly #handles: FileHandle[] = []
+  readonly #handles: OpenFile[] = []
   readonly #tensors = new Map<string, Place>()
   /** What holds (tensor, layer). */
   readonly #held = new Map<string, Piece[]>()

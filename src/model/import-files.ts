@@ -1,14 +1,13 @@
 /** Reading the files of a model that is imported: whatever fails there is said of the file. */
-import type { FileHandle } from 'node:fs/promises'
 import type { z } from 'zod'
-import { openPlainFile, readPlainFile } from '../base/plain-file.ts'
+import { type OpenFile, openRegular, readStored } from '../disk/files.ts'
 import { ImportError } from '../errors.ts'
 import { importJsonBytesMax } from './limits.ts'
 
 /** Opens a file; undefined when it is not there. @throws {ImportError} when it is no regular file, or cannot be read */
-export async function openFile(file: string): Promise<{ handle: FileHandle; size: number } | undefined> {
+export async function openFile(file: string): Promise<{ handle: OpenFile; size: number } | undefined> {
   try {
-    return await openPlainFile(file)
+    return await openRegular(file)
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw unreadable(file, err)
@@ -16,7 +15,7 @@ export async function openFile(file: string): Promise<{ handle: FileHandle; size
 }
 
 /** Fills `into` from an offset. @throws {ImportError} when the file ends before or cannot be read */
-export async function readAt(handle: FileHandle, into: Uint8Array, offset: number, file: string): Promise<void> {
+export async function readAt(handle: OpenFile, into: Uint8Array, offset: number, file: string): Promise<void> {
   for (let done = 0; done < into.length; ) {
     const { bytesRead } = await handle.read(into, done, into.length - done, offset + done).catch(err => {
       throw unreadable(file, err)
@@ -33,7 +32,7 @@ export async function readAt(handle: FileHandle, into: Uint8Array, offset: numbe
 /** A small file whole; undefined when it is not there. @throws {ImportError} when it is too large or unreadable */
 export async function readWhole(file: string, bytesMax: number): Promise<Uint8Array | undefined> {
   try {
-    return await readPlainFile(file, bytesMax)
+    return await readStored(file, bytesMax)
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw unreadable(file, err)

@@ -3,7 +3,7 @@
  * (`formats/gguf-blocks.ts`), its tokenizer and its template from the metadata. Everything that can be refused is refused
  * before the first weight is written.
  */
-import type { FileHandle } from 'node:fs/promises'
+import type { OpenFile } from '../disk/files.ts'
 import path from 'node:path'
 import { shown } from '../base/shown.ts'
 import { ImportError } from '../errors.ts'
@@ -80,7 +80,7 @@ async function opened(files: GgufFiles, init: ImportInit): Promise<Omit<OpenedMo
 /** A tensor and the file that it is in. */
 interface Place {
   readonly file: string
-  readonly handle: FileHandle
+  readonly handle: OpenFile
   readonly tensor: GgufTensor
 }
 
@@ -97,7 +97,7 @@ const keyOf = (tensor: string, layer: number | null): string => `${tensor} ${lay
 
 /** The tensors of one GGUF model, in one file or several. */
 class GgufFiles {
-  readonly #handles: FileHandle[] = []
+  readonly #handles: OpenFile[] = []
   readonly #places = new Map<string, Place>()
   #header: GgufHeader | undefined
 

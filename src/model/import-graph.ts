@@ -1,8 +1,8 @@
 /** A graph into a store: one ONNX file, as it is, with the tokenizer that makes its inputs of text where it has one. */
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { ShardId } from '../base/ids.ts'
 import { formatBytes } from '../base/units.ts'
+import { stat } from '../disk/files.ts'
 import { ImportError, InvalidManifestError } from '../errors.ts'
 import type { Addition, StoredFile } from './addition.ts'
 import { readGraph } from './graph-service.ts'

@@ -3,15 +3,13 @@
  * is not fetched again. A fetch that breaks off continues where it ended; files are checked by size and, where the hub's
  * ETag is a digest of the content, by that.
  */
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { readPlainText } from '../base/plain-file.ts'
+import { mkdir, open, type OpenFile, readStoredText, rename, rm } from '../disk/files.ts'
 import { reasonOf } from '../base/reason.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import { DownloadError, InvalidOptionError } from '../errors.ts'
+import { hasContent, size } from './import-hub-content.ts'
 import { type HubFile, parseListing } from './hub-files.ts'
 import {
   hubAttemptsMax,
@@ -206,7 +204,7 @@ export class HubClient {
 
   /** Whether what lies there of a file is of the version with that ETag. */
   async #isOf(name: string, etag: string): Promise<boolean> {
-    return (await readPlainText(this.#places(name).tag, hubTagBytesMax).catch(() => '')) === etag
+    return (await readStoredText(this.#places(name).tag, hubTagBytesMax).catch(() => '')) === etag
   }
 
   async #retrying<T>(name: string, attempt: () => Promise<T>): Promise<T> {
@@ -426,25 +424,8 @@ async function readJson(response: Response, onChunk: () => void): Promise<unknow
   return JSON.parse(text) as unknown
 }
 
-async function writeAt(handle: FileHandle, chunk: Uint8Array, at: number): Promise<void> {
+async function writeAt(handle: OpenFile, chunk: Uint8Array, at: number): Promise<void> {
   for (let done = 0; done < chunk.length; ) {
     done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten
   }
-}
-
-async function size(file: string): Promise<number | undefined> {
-  const found = await stat(file).catch(() => undefined)
-  return found?.isFile() === true ? found.size : undefined
-}
-
-/**
- * Whether a file is what its ETag says. The hub's is the SHA-256 of a large file and git's blob digest of a small
- * one; other servers' say nothing of the content, and the size has to do.
- */
-async function hasContent(file: string, bytes: number, etag: string): Promise<boolean> {
-  if ((await size(file)) !== bytes) return false
-  if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)) return true
-  const hash = etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${bytes}\0`)
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Uint8Array)
-  return hash.digest('hex') === etag
 }

@@ -2,9 +2,9 @@
  * Fetches a model from a Hugging Face hub into a folder that `importModel` reads: a checkpoint in safetensors with what
  * belongs to it, or a GGUF file. What cannot be imported or has no room is refused before the first weight is fetched.
  */
-import { mkdir, readdir, rm, statfs } from 'node:fs/promises'
+import { statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { readPlainText } from '../base/plain-file.ts'
+import { filesBelow, mkdir, readStoredText, rm } from '../disk/files.ts'
 import { formatBytes } from '../base/units.ts'
 import { DiskBudgetError, DownloadError } from '../errors.ts'
 import { importBytes } from './import.ts'
@@ -71,11 +71,15 @@ export async function fetchFromHub(init: HubInit): Promise<HubModel> {
   return alone(claim, () => new HubFetch(init, hub).run(), { triesMax: 0, busy })
 }
 
+/** Removes a folder that was fetched, once what is in it was imported. */
+export async function dropFetch(dir: string): Promise<void> {
+  await rm(dir, { recursive: true, force: true })
+}
+
 /** Removes a folder that a fetch into it has left without any file, or part of one. True when files are left. */
 export async function dropEmptyFetch(dir: string): Promise<boolean> {
-  const entries = await readdir(dir, { recursive: true, withFileTypes: true }).catch(() => [])
-  const isKept = entries.some(entry => entry.isFile() && !/\.etag$|^pid$/.test(entry.name))
-  if (!isKept) await rm(dir, { recursive: true, force: true })
+  const isKept = (await filesBelow(dir)).some(file => !/\.etag$|^pid$/.test(path.basename(file)))
+  if (!isKept) await dropFetch(dir)
   return isKept
 }
 
@@ -130,7 +134,7 @@ class HubFetch {
     const file = path.join(this.#init.dir, index)
     let json: unknown
     try {
-      json = JSON.parse(await readPlainText(file, importJsonBytesMax))
+      json = JSON.parse(await readStoredText(file, importJsonBytesMax))
     } catch {
       throw new DownloadError(`${this.#hub.label(index)} is not JSON`)
     }

@@ -3,9 +3,9 @@
  * `tokenizer_config.json` and `generation_config.json`. Everything that can be refused is refused before the
  * first weight is read.
  */
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import { z } from 'zod'
+import { stat } from '../disk/files.ts'
 import { ImportError, InvalidManifestError, InvalidOptionError } from '../errors.ts'
 import { describeModel, type DescribedModel } from './architectures/registry.ts'
 import { checkpointTensors, isIgnoredTensor, namesIn } from './architectures/tensors.ts'

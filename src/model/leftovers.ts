@@ -1,6 +1,8 @@
 /** What an import, a removal or a fetch that was cut short has left in a store, and how it is cleared up. */
-import { readFile, rm, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { journalBytesMax } from './limits.ts'
+import { rm, stat } from '../disk/files.ts'
+import { readLines } from '../disk/lines.ts'
 import { files } from './named-files.ts'
 import { type FormerModel, olderModel } from './older.ts'
 import type { RemovedModel } from './removal.ts'
@@ -50,8 +52,8 @@ export async function journalled(store: ModelStore): Promise<ReadonlySet<string>
 }
 
 async function digestsIn(journal: string): Promise<string[]> {
-  const text = await readFile(journal, 'utf8').catch(() => '')
-  return text.split('\n').filter(line => /^[0-9a-f]{64}$/.test(line))
+  const lines = await readLines(journal, journalBytesMax).catch(() => [])
+  return lines.filter(line => /^[0-9a-f]{64}$/.test(line))
 }
 
 /**

@@ -2,11 +2,13 @@
  * The models that one peer can use: those in its data directory, and those that ship with the package.
  * What `skein model` and programs that embed Skein call.
  */
-import { copyFile, link, mkdir, readdir, statfs } from 'node:fs/promises'
+import { readdir, statfs } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { reasonOf } from '../base/reason.ts'
+import { copyFile, link, mkdir } from '../disk/files.ts'
 import { Keeping } from '../disk/keeping.ts'
+import { checkOpened } from '../disk/vault.ts'
 import { formatBytes } from '../base/units.ts'
 import { DataDirectoryError, DiskBudgetError, type InvalidManifestError } from '../errors.ts'
 import { DiskBudget } from './disk-budget.ts'
@@ -32,6 +34,7 @@ const shippedModels = join(
  * @throws {DataDirectoryError} when the file system does not let it, here and in all below
  */
 export async function openLibrary(dataDir: string): Promise<ModelStore> {
+  await checkOpened(dataDir)
   const entries = await readdir(shippedModels, { withFileTypes: true }).catch(() => [])
   const shipped = entries.filter(entry => entry.isDirectory()).map(entry => join(shippedModels, entry.name))
   return within(dataDir, () => openStore({ own: join(dataDir, 'models'), shipped: shipped.sort() }))

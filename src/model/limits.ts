@@ -98,6 +98,10 @@ export const chunkBytes = 256 << 10
 /** A model gets its name alone in a store, which takes milliseconds: others ask so often again, 10 s in all. */
 export const claimTriesMax = 500
 export const claimWaitMs = 20
+/** A list of files that an import adds: 90 bytes for each of the largest model's, were they sealed, and as much again. */
+export const journalBytesMax = 1 << 20
+/** What says who has it: the number of a process. */
+export const claimBytesMax = 64
 /** Surveys of a disk that find each time that what was to go is needed by now; the next load's own try comes later anyway. */
 export const diskTriesMax = 5
 /** The file that says which files were used when: 80 bytes for each of four models of the largest kind. */

@@ -2,8 +2,8 @@
  * Which models of a store give way where a disk budget needs room: an empty file beside the manifest says so. A model without
  * one is kept: a person imported it, or it is from before there were budgets.
  */
-import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { rm, writeFile } from '../disk/files.ts'
 import { names } from './store-files.ts'
 
 const end = '.gives-way'

@@ -1,5 +1,6 @@
 /** Models and their files by name: what people call a model, and what messages call its files. */
 import { CorruptShardError } from '../errors.ts'
+import { unreadable } from './hash-messages.ts'
 import { type ShardEntry, shardName } from './manifest.ts'
 import { meantBy } from './names.ts'
 import type { AnyManifest } from './manifest.ts'
@@ -28,9 +29,9 @@ export function files(model: Stored<AnyManifest>): NamedFile[] {
 }
 
 export function corrupt(model: Stored<AnyManifest>, file: NamedFile, at: string, actual: string): CorruptShardError {
-  return new CorruptShardError(
-    `the ${file.label} of ${model.manifest.name} is damaged: ${at} has the SHA-256 ${actual}, the manifest says ${file.sha256}`
-  )
+  const what = `the ${file.label} of ${model.manifest.name} is damaged: ${at}`
+  if (actual === unreadable) return new CorruptShardError(`${what} does not open, its seal is broken`)
+  return new CorruptShardError(`${what} has the SHA-256 ${actual}, the manifest says ${file.sha256}`)
 }
 
 /** Those that have that name, id, or beginning of an id. */

@@ -2,9 +2,10 @@
  * Models whose manifests an older Skein wrote: this one cannot use them, and reads of each what it is called and which files it
  * lists, so that these can be removed and are kept until then.
  */
-import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId } from '../base/ids.ts'
+import { readStoredText } from '../disk/files.ts'
+import { manifestBytesMax } from './limits.ts'
 import { manifestFormat } from './manifest.ts'
 
 /** What a store must know of a model to forget it. */
@@ -18,7 +19,8 @@ export interface FormerModel {
 /** The one whose manifest this file is; undefined where an older Skein has not written it. */
 export async function olderModel(manifest: string): Promise<FormerModel | undefined> {
   const [, id] = /^([0-9a-f]{64})\.json$/.exec(path.basename(manifest)) ?? []
-  const read = id === undefined ? undefined : olderManifest(await readFile(manifest, 'utf8').catch(() => ''))
+  const read =
+    id === undefined ? undefined : olderManifest(await readStoredText(manifest, manifestBytesMax).catch(() => ''))
   return read && { id: id as ModelId, ...read }
 }
 

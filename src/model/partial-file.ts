@@ -1,6 +1,6 @@
 /** A file of a model on its way into the store, from peers. */
-import { copyFile, type FileHandle, open, rename, stat } from 'node:fs/promises'
 import path from 'node:path'
+import { copyFile, open, type OpenFile, rename, stat } from '../disk/files.ts'
 import { syncPath } from '../disk/whole-file.ts'
 import { CorruptShardError } from '../errors.ts'
 import { chunkBytes } from './limits.ts'
@@ -49,7 +49,7 @@ export async function openPartial(
 
 /** A file that comes in chunks, in any order. Ends with `finish` or `close`; after `close` it can be opened again. */
 export class PartialFile {
-  readonly #handle: FileHandle
+  readonly #handle: OpenFile
   readonly #hashing: Hashing
   readonly #partial: string
   readonly #final: string
@@ -59,7 +59,7 @@ export class PartialFile {
   readonly #onVerified: (state: string) => void
 
   constructor(
-    handle: FileHandle,
+    handle: OpenFile,
     hashing: Hashing,
     partial: string,
     final: string,
@@ -100,18 +100,18 @@ export class PartialFile {
   }
 
   /**
-   * Reads it back for its digest, syncs it and gives it its name, in the place of a damaged file of that name.
+   * Syncs it, reads it back for its digest and gives it its name, in the place of a damaged file of that name.
    *
    * @throws {CorruptShardError} when the digest is another: then the manifest contradicts itself
    */
   async finish({ signal }: { signal: AbortSignal }): Promise<void> {
+    await this.#handle.sync()
     const sha256 = await this.#hashing.whole(this.#partial, { signal })
     if (sha256 !== this.#file.sha256) {
       throw new CorruptShardError(
         `every chunk of ${this.#file.sha256} has its digest, but the whole has ${sha256}: the manifest contradicts itself`
       )
     }
-    await this.#handle.sync()
     await this.#handle.close()
     await rename(this.#partial, this.#final)
     await syncPath(path.dirname(this.#final))

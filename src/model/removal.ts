@@ -1,6 +1,7 @@
 /** How a model is removed from a store: first its manifest, then the files that no other own model lists. */
-import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { rm } from '../disk/files.ts'
+import { appendLines } from '../disk/lines.ts'
 import type { ModelId } from '../base/ids.ts'
 import { journalPrefix, removeUnlisted } from './leftovers.ts'
 import { setGivesWay } from './marks.ts'
@@ -23,7 +24,7 @@ export async function forget(store: ModelStore, { id, name, digests }: FormerMod
   const journal = processFile(path.join(store.own, 'shards'), journalPrefix)
   // Whoever opens the store after a removal was cut short, or found something unreadable, goes on with it. Where the disk is full there is no journal:
   // then a file may stay behind, but room can be made.
-  await writeFile(journal, `${digests.join('\n')}\n`, { flag: 'wx' }).catch(() => {})
+  await appendLines(journal, digests).catch(() => {})
   await rm(path.join(store.own, 'manifests', `${id}.json`), { force: true })
   await setGivesWay(store.own, id, false)
   const removed = await removeUnlisted(store, digests)

@@ -1,6 +1,6 @@
 /** The files of a store by their digests: where each of them is, and whether it holds what its name says. */
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
+import { stat } from '../disk/files.ts'
 import { CorruptShardError } from '../errors.ts'
 import type { Hashing } from './hash-service.ts'
 import { corrupt, type NamedFile } from './named-files.ts'

@@ -1,13 +1,12 @@
 /** What the store does with files and folders of its own. */
 import { randomBytes } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { type FileHandle, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { threadId } from 'node:worker_threads'
-import { readPlainFile } from '../base/plain-file.ts'
+import { mkdir, type OpenFile, readdir, readStored, readStoredText, rm, stat, writeFile } from '../disk/files.ts'
 import { CorruptShardError, ImportError, InvalidManifestError } from '../errors.ts'
-import { claimTriesMax, claimWaitMs, manifestBytesMax } from './limits.ts'
+import { claimBytesMax, claimTriesMax, claimWaitMs, manifestBytesMax } from './limits.ts'
 
 /** What changes when a file does. */
 export function stateOf(file: string, { size, mtimeMs, ctimeMs, ino }: Stats): string {
@@ -16,7 +15,7 @@ export function stateOf(file: string, { size, mtimeMs, ctimeMs, ino }: Stats): s
 
 /** Reads exactly so many bytes. @throws when the file ends before. */
 export async function readFully(
-  handle: FileHandle,
+  handle: OpenFile,
   offset: number,
   bytes: number,
   into: Uint8Array = new Uint8Array(bytes)
@@ -50,7 +49,7 @@ export async function hasSize(file: string, { bytes }: { readonly bytes: number 
 /** @throws {InvalidManifestError} when it cannot be one; the file system's error when it cannot be read */
 export async function manifestBytes(file: string): Promise<Uint8Array> {
   try {
-    return await readPlainFile(file, manifestBytesMax)
+    return await readStored(file, manifestBytesMax)
   } catch (err) {
     if ((err as NodeJS.ErrnoException).code !== undefined) throw err
     throw new InvalidManifestError(`${file} is no manifest: ${(err as Error).message}`)
@@ -102,7 +101,7 @@ export async function alone<T>(
       break
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code !== 'EEXIST') throw err
-      const holder = Number(await readFile(file, 'utf8').catch(() => ''))
+      const holder = Number(await readStoredText(file, claimBytesMax).catch(() => ''))
       // A file without a number was made at this moment, or its process was killed as it made it.
       if (holder > 0 ? !isRunning(holder) : tries > claimTriesMax / 2) await rm(file, { force: true })
       else if (tries >= (holder > 0 ? triesMax : claimTriesMax))

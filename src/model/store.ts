@@ -9,10 +9,11 @@
  * One folder is the peer's own; others (the models that ship with the package) are only read. A file gets its
  * final name by a rename after it was written and synced, so what has a name is whole, whenever the power went.
  */
-import { copyFile, link, open, rename } from 'node:fs/promises'
 import path from 'node:path'
 import { assert } from '../base/assert.ts'
 import type { ModelId } from '../base/ids.ts'
+import { copyFile, link, open, rename } from '../disk/files.ts'
+import { appendLines } from '../disk/lines.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import {
   AmbiguousModelError,
@@ -338,8 +339,8 @@ export class ModelStore {
   async begin(): Promise<Addition> {
     await makeFolder(this.ownShards)
     const journal = processFile(this.ownShards, journalPrefix)
+    await appendLines(journal, [])
     return new Addition(
-      await open(journal, 'wx'),
       this.#hashing,
       journal,
       () => this.#temporary(),

@@ -2,8 +2,8 @@
  * The tokenizers of a peer, each in a thread of its own: one that never ends on some text costs the asks about its own
  * model a deadline, and no other model anything; a model's tables go with its thread when nobody asks about it.
  */
-import { stat } from 'node:fs/promises'
 import type { ModelId } from '../base/ids.ts'
+import { stat } from '../disk/files.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
 import {
   longTextCharsMin,

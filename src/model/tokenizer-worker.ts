@@ -2,9 +2,9 @@
  * A tokenizer's thread. Its file may have come from anybody: an expression in it may run for ever on the right text, so
  * neither it nor any text is ever looked at in the thread that talks to the network (promise P7).
  */
-import { readFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../base/assert.ts'
+import { readFileSync } from '../disk/files-sync.ts'
 import { promptOf } from './conversation.ts'
 import { failedReply, type ThreadAnswer } from './thread.ts'
 import { loadTokenizer, type ModelTokenizer } from './tokenizer.ts'

@@ -63,6 +63,13 @@ export interface PeerInit {
   /** Directory of everything this peer keeps: identity, shards, remembered peers. Made if it does not exist. */
   dataDir: string
   /**
+   * Has everything in `dataDir` lie there sealed, with names and all, so that a copy of the disk is worth nothing without this: the path
+   * of a file of 32 random bytes or more, which lies elsewhere; `keyring` or `keyring:NAME`, where the kernel has these bytes; or `tpm2`,
+   * where this machine's TPM gives a secret. A new directory is sealed with it, and opens with nothing else from then on.
+   * @default none: files lie as they are
+   */
+  seal?: string | undefined
+  /**
    * The swarm to be in: a file made by `skein init`, or its contents.
    * @default the one that `dataDir` has joined by an invitation
    */

@@ -1,12 +1,14 @@
 /** Audit logs as whoever looks after them has them: of a data directory, or of a folder of lines that was copied from one. */
-import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AuditHeader, readLine } from '../audit/entry.ts'
 import { auditFiles, auditFolder, filesOf, numberOf, readHead, storedLines } from '../audit/files-service.ts'
-import { auditFollowMs, auditLineBytesMax } from '../audit/limits.ts'
+import { auditFollowMs, auditLineBytesMax, auditReadFileBytesMax } from '../audit/limits.ts'
 import { type AuditReport, AuditVerifier } from '../audit/verify.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
+import { stat } from '../disk/files.ts'
+import { checkOpened } from '../disk/vault.ts'
+import { readTextFrom, storedBytes } from '../disk/lines.ts'
 import { checkFormat, ownerOf } from '../swarm/data-dir.ts'
 import { readIdentity, verifySignature } from '../swarm/identity.ts'
 
@@ -100,6 +102,8 @@ interface Place {
   readonly file: string
   /** Bytes of it that were read, in whole lines. */
   readonly offset: number
+  /** Bytes that it took on the disk when it was read to its end. @default it was not */
+  readonly stored?: number
 }
 
 function* readable(bytes: Uint8Array): Generator<{ text: string; line: AuditLine }> {
@@ -110,16 +114,14 @@ function* readable(bytes: Uint8Array): Generator<{ text: string; line: AuditLine
 
 /** Whole lines that have come, of one file; where it is at its end, the next file follows. */
 async function linesAfter(folder: string, at: Place): Promise<{ lines: Uint8Array[]; at: Place }> {
-  const handle = await open(join(folder, at.file), 'r').catch(() => undefined)
+  const path = join(folder, at.file)
   const lines: Uint8Array[] = []
   let { offset } = at
-  try {
+  const stored = await storedBytes(path)
+  if (stored !== at.stored) {
     // More than a line, so that a whole one is in it.
-    const { buffer, bytesRead } = (await handle?.read(Buffer.alloc(4 * auditLineBytesMax), 0, null, offset)) ?? {
-      buffer: Buffer.alloc(0),
-      bytesRead: 0
-    }
-    const bytes = buffer.subarray(0, bytesRead)
+    const bounds = { offset, length: 4 * auditLineBytesMax, bytesMax: auditReadFileBytesMax }
+    const bytes = await readTextFrom(path, bounds).catch(() => new Uint8Array())
     for (let from = 0; ; ) {
       const end = bytes.indexOf(10, from)
       if (end < 0) break
@@ -127,9 +129,8 @@ async function linesAfter(folder: string, at: Place): Promise<{ lines: Uint8Arra
       from = end + 1
       offset = at.offset + from
     }
-  } finally {
-    await handle?.close()
   }
+  if (lines.length === 0) at = { ...at, stored }
   if (lines.length > 0) return { lines, at: { ...at, offset } }
   const next = (await auditFiles(folder)).find(file => numberOf(file) > numberOf(at.file))
   return { lines, at: next === undefined ? at : { file: next, offset: 0 } }
@@ -137,6 +138,7 @@ async function linesAfter(folder: string, at: Place): Promise<{ lines: Uint8Arra
 
 /** Where the files of a log are: below a data directory, or in the folder itself. @throws {DataDirectoryError} */
 async function folderOf(dir: string): Promise<string> {
+  await checkOpened(dir)
   const below = join(dir, auditFolder)
   const isData = (await stat(below).catch(() => undefined))?.isDirectory() === true
   if (isData) await checkFormat(dir)

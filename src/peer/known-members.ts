@@ -1,6 +1,7 @@
 /** What a machine that has joined knows of members, whether a peer runs there or not. */
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidMembershipError, ProtocolError } from '../errors.ts'
+import { checkOpened } from '../disk/vault.ts'
 import { openDataDir } from '../swarm/data-dir.ts'
 import {
   ledgerFileBytes,
@@ -40,6 +41,7 @@ export async function keepItems(dataDir: string, items: readonly Uint8Array[], n
 
 /** @throws {InvalidMembershipError} when the machine has joined no swarm with members */
 export async function openLedger(dataDir: string, nowMs: number): Promise<{ ledger: Ledger; file: MemberFile }> {
+  await checkOpened(dataDir)
   const file = await readMemberFile(dataDir)
   if (file === undefined)
     throw new InvalidMembershipError(`${dataDir} has joined no swarm with members: use skein join`)

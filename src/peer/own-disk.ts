@@ -32,6 +32,7 @@ export class OwnDisk {
   readonly #init: OwnDiskInit
   readonly #budget: DiskBudget
   readonly #timers: Timer[] = []
+  #stopped = false
   #lookedMs = Number.NEGATIVE_INFINITY
   #warned = ''
 
@@ -86,11 +87,14 @@ export class OwnDisk {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true
     for (const timer of this.#timers) timer.stop()
     await this.#budget.note().catch(() => {})
   }
 
   #do(work: () => Promise<void>): void {
+    // Stages that end after it change nothing that the next start needs, and a sealed directory is closed soon.
+    if (this.#stopped) return
     this.#lookedMs = this.#init.clock.nowMs()
     work().catch((error: unknown) => this.#warn(`the disk cannot be looked at: ${reasonOf(error)}`))
   }

@@ -2,6 +2,7 @@
 import { type End, endAll } from '../base/ends.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { openToAll } from '../disk/openness.ts'
+import { whyNotAllSealed } from '../disk/vault.ts'
 import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import { onnxEngine } from '../engine/onnx/factory.ts'
 import { wasmEngine } from '../engine/wasm/factory.ts'
@@ -15,7 +16,7 @@ import { budgetsOf, shapeOf } from '../serving/shape.ts'
 import { openDataDir } from '../swarm/data-dir.ts'
 import { readHardware } from '../swarm/hardware.ts'
 import { createSwarm } from '../swarm/service.ts'
-import { readSwarmFile } from '../swarm/swarm-file.ts'
+import { readSwarmFile, type SwarmConfig } from '../swarm/swarm-file.ts'
 import type { Peer, PeerInit } from './api.ts'
 import { chooseModel, chooseModels, type ChosenModel } from './choose-models.ts'
 import { minBudgetBytes, minDiskBytes } from './limits.ts'
@@ -40,7 +41,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     diskBytes
   } = init
   checkInit({ memoryBytes, diskBytes, threads, traceEvery: init.traceEvery, engines })
-  const config = typeof init.swarm === 'string' ? await readSwarmFile(init.swarm) : init.swarm
+  // A file in a sealed directory is read once that is open.
+  const early = init.seal === undefined ? await configOf(init) : undefined
   /** What has been started, to be ended in reverse. */
   const ends: End[] = []
   let peer: RunningPeer | undefined
@@ -51,13 +53,10 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
   }
   const keeping = new Keeping(warn)
   try {
-    const dataDir = await openDataDir(init.dataDir)
+    const dataDir = await openDataDir(init.dataDir, { seal: init.seal })
     ends.push(() => dataDir.close())
-    const open = [
-      await openToAll('data directory', dataDir.path),
-      typeof init.swarm === 'string' ? await openToAll('swarm file', init.swarm) : undefined
-    ]
-    for (const sentence of open) if (sentence !== undefined) warn(sentence)
+    const config = early ?? (await configOf(init))
+    for (const sentence of await whatIsOpen(init, dataDir.path)) warn(sentence)
     const store = await openLibrary(dataDir.path)
     await store.sweep()
     const chosen = init.draft === undefined ? undefined : await chooseModel(store, init.draft)
@@ -106,6 +105,21 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     yielding?.throwIfAborted()
     throw error
   }
+}
+
+/** A sentence for each thing that others can read and should not. */
+async function whatIsOpen({ swarm, seal }: PeerInit, dataDir: string): Promise<string[]> {
+  const open = [
+    await openToAll('data directory', dataDir),
+    typeof swarm === 'string' ? await openToAll('swarm file', swarm) : undefined,
+    seal === undefined ? undefined : await openToAll('key that seals', seal),
+    await whyNotAllSealed(dataDir)
+  ]
+  return open.filter(sentence => sentence !== undefined)
+}
+
+async function configOf({ swarm }: PeerInit): Promise<SwarmConfig | undefined> {
+  return typeof swarm === 'string' ? readSwarmFile(swarm) : swarm
 }
 
 /**

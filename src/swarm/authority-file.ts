@@ -3,7 +3,7 @@
  * secrets never get into a message.
  */
 import { z } from 'zod'
-import { readPlainText } from '../base/plain-file.ts'
+import { readStoredText } from '../disk/files.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidAuthorityError } from '../errors.ts'
@@ -66,7 +66,7 @@ const invitationPrefix = 'skein-join-1:'
 export async function readAuthorityFile(path: string): Promise<AuthorityKey> {
   let text: string
   try {
-    text = await readPlainText(path, authorityFileBytesMax)
+    text = await readStoredText(path, authorityFileBytesMax)
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
     throw new InvalidAuthorityError(

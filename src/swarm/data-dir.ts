@@ -1,19 +1,25 @@
 /** The directory of everything one peer keeps: its format, and the lock that only one running peer can hold. */
-import { access, constants, mkdir, rm, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { access, constants, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { readPlainText } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
+import { isFolder, makeFolder } from '../disk/folders.ts'
+import { isOpen } from '../disk/opened.ts'
+import { checkOpened, openSealed, sealedFormat } from '../disk/vault.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
 import { ownFileBytesMax } from './limits.ts'
 
-/** The layout that this version reads and writes. */
+/** The layouts that this version reads and writes: that of a directory as it is, and of a sealed one. */
 const format = 1
+const formatMax = sealedFormat
 
 export interface DataDirectory {
   readonly path: string
-  /** Gives up the lock. Safe to call twice. */
+  /** Whether what lies there is sealed. */
+  readonly isSealed: boolean
+  /** Gives up the lock, and closes what is sealed. Safe to call twice. */
   close(): Promise<void>
 }
 
@@ -22,15 +28,39 @@ export interface DataDirectory {
  * The lock is LevelDB's own, an fcntl lock: the kernel releases it however the process ends, so no crash leaves it
  * behind and no pid has to be guessed about; `pid` beside it only serves the message.
  *
+ * @param seal what opens a sealed directory, or seals a new one. @default none: files lie in it as they are
  * @throws {DataDirectoryError} when it is in use, unreadable or of a newer format.
+ * @throws {SealError} when it is sealed, and not by `seal`
  */
-export async function openDataDir(path: string): Promise<DataDirectory> {
+export async function openDataDir(
+  path: string,
+  { seal }: { readonly seal?: string | undefined } = {}
+): Promise<DataDirectory> {
   try {
     await makeFolder(resolve(path))
   } catch (error) {
     throw new DataDirectoryError(`${path} cannot be made: ${reasonOf(error)}`)
   }
-  await checkFormat(path)
+  const closeSeal = seal === undefined ? undefined : await openSealed(path, seal)
+  try {
+    await checkFormat(path)
+    const lock = await lockFolder(path)
+    return {
+      path,
+      isSealed: isOpen(path),
+      close: async () => {
+        await lock()
+        closeSeal?.()
+      }
+    }
+  } catch (error) {
+    closeSeal?.()
+    throw error
+  }
+}
+
+/** @returns what gives it up again */
+export async function lockFolder(path: string): Promise<() => Promise<void>> {
   try {
     // The lock would fail as well, but not say why.
     await access(path, constants.W_OK)
@@ -64,32 +94,10 @@ export async function openDataDir(path: string): Promise<DataDirectory> {
     await close()
     throw new DataDirectoryError(`${path} cannot be written: ${reasonOf(error)}`)
   }
-  return { path, close }
+  return close
 }
 
-/**
- * Makes a folder and those above it. Node's own recursive `mkdir` tries for ever, at full speed, where the folder above
- * is there and still says ENOENT: under /proc, or where an automounter finds no disk.
- */
-async function makeFolder(path: string): Promise<void> {
-  const make = (): Promise<unknown> => mkdir(path, { mode: 0o700 })
-  try {
-    await make().catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT' || dirname(path) === path) throw error
-      await makeFolder(dirname(path))
-      await make()
-    })
-  } catch (error) {
-    // It may have been there, or have come meanwhile.
-    if (!(await isFolder(path))) throw error
-  }
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() === true
-}
-
-/** Whether this version reads what a data directory holds; it need not exist. @throws {DataDirectoryError} when it does not */
+/** Whether this version reads what a data directory holds; it need not exist. @throws {DataDirectoryError} when it does not, {SealError} when it is sealed and not open */
 export async function checkFormat(path: string): Promise<void> {
   const file = join(path, 'skein.json')
   let text: string
@@ -110,11 +118,12 @@ export async function checkFormat(path: string): Promise<void> {
   if (typeof found !== 'number' || !Number.isInteger(found) || found < 1) {
     throw new DataDirectoryError(`${file} does not say which format ${path} has: it should hold {"format":${format}}`)
   }
-  if (found > format) {
+  if (found > formatMax) {
     throw new DataDirectoryError(
-      `${path} has format ${found}, written by a newer Skein; this one reads format ${format}: use the newer one`
+      `${path} has format ${found}, written by a newer Skein; this one reads formats up to ${formatMax}: use the newer one`
     )
   }
+  await checkOpened(path)
 }
 
 async function writeFormat(path: string): Promise<void> {

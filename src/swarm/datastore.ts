@@ -9,7 +9,7 @@ import { MemoryDatastore } from 'datastore-core'
 import { Key } from 'interface-datastore/key'
 import { z } from 'zod'
 import type { PeerId } from '../base/ids.ts'
-import { readPlainText } from '../base/plain-file.ts'
+import { readStoredText } from '../disk/files.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { peerEntriesMax, peerEntryBytesMax, peersFileBytesMax, peersSaveMs, peersSaveNewMs } from './limits.ts'
 
@@ -122,7 +122,7 @@ export class SwarmDatastore extends MemoryDatastore {
 
 async function readPeers(path: string): Promise<[name: string, value: Uint8Array][]> {
   try {
-    const { peers } = fileSchema.parse(JSON.parse(await readPlainText(path, peersFileBytesMax)))
+    const { peers } = fileSchema.parse(JSON.parse(await readStoredText(path, peersFileBytesMax)))
     return Object.entries(peers).map(([name, value]) => [name, new Uint8Array(Buffer.from(value, 'base64'))])
   } catch {
     return []

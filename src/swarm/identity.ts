@@ -5,7 +5,7 @@ import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from '@
 import type { Ed25519PrivateKey } from '@libp2p/interface'
 import { peerIdFromPrivateKey, peerIdFromString } from '@libp2p/peer-id'
 import type { PeerId } from '../base/ids.ts'
-import { readPlainFile } from '../base/plain-file.ts'
+import { readStored } from '../disk/files.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
@@ -52,7 +52,7 @@ export async function readIdentity(dataDir: string): Promise<Identity | undefine
 
 async function readKeyFile(path: string): Promise<Uint8Array | undefined> {
   try {
-    return await readPlainFile(path, ownFileBytesMax)
+    return await readStored(path, ownFileBytesMax)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw new DataDirectoryError(`${path} cannot be read: ${reasonOf(error)}`)

@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path'
 import { z } from 'zod'
-import { readPlainFile, readPlainText } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
+import { readStored, readStoredText } from '../disk/files.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidMembershipError } from '../errors.ts'
 import type { EpochSecret } from '../trust/epochs.ts'
@@ -51,7 +51,7 @@ export async function readMemberFile(dataDir: string): Promise<MemberFile | unde
   const path = memberPath(dataDir)
   let text: string
   try {
-    text = await readPlainText(path, memberFileBytesMax)
+    text = await readStoredText(path, memberFileBytesMax)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw new InvalidMembershipError(`${path} cannot be read: ${reasonOf(error)}`)
@@ -105,7 +105,7 @@ export async function writeMemberFile(dataDir: string, file: MemberFile): Promis
 export async function readLedgerFile(dataDir: string): Promise<Uint8Array[]> {
   let bytes: Uint8Array
   try {
-    bytes = await readPlainFile(ledgerPath(dataDir), ledgerFileBytesMax)
+    bytes = await readStored(ledgerPath(dataDir), ledgerFileBytesMax)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw new InvalidMembershipError(`${ledgerPath(dataDir)} cannot be read: ${reasonOf(error)}`)

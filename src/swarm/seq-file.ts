@@ -1,5 +1,5 @@
 /** The last seq that this peer used, so that a restart goes on above it even when the clock went back. */
-import { readPlainText } from '../base/plain-file.ts'
+import { readStoredText } from '../disk/files.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { ownFileBytesMax } from './limits.ts'
 
@@ -16,7 +16,7 @@ export class SeqFile {
 
   /** 0 when there is none, or none that can be read: neighbours tell a peer the seq that it forgot. */
   async read(): Promise<number> {
-    const text = await readPlainText(this.#path, ownFileBytesMax).catch(() => '')
+    const text = await readStoredText(this.#path, ownFileBytesMax).catch(() => '')
     const seq = Number(text.trim() === '' ? Number.NaN : text)
     return Number.isSafeInteger(seq) && seq > 0 ? seq : 0
   }

@@ -1,8 +1,10 @@
 /** Starts a peer's part in a swarm. */
-import { mkdir } from 'node:fs/promises'
+import { statfs } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type End, endAll } from '../base/ends.ts'
 import { reasonOf } from '../base/reason.ts'
+import { mkdir } from '../disk/files.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError, InvalidMembershipError, InvalidOptionError } from '../errors.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
@@ -51,7 +53,9 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     const seq = await seqFile.read()
     undo.push(() => seqFile.settled())
     signal?.throwIfAborted()
-    service = new RunningSwarm({ init, identity, datastore, secret, membership, tag, seqFile, seq, undo })
+    const quiet = dataDir.isSealed && init.neighbours !== false && !(await isInMemory(tmpdir()))
+    const own = quiet ? { ...init, neighbours: false } : init
+    service = new RunningSwarm({ init: own, identity, datastore, secret, membership, tag, seqFile, seq, undo })
     const started = service
     undo.push(() => started.end())
     await started.start()
@@ -101,4 +105,13 @@ async function membershipOf(
     openEpoch: epoch => openEpoch(epoch, identity.privateKey.raw.subarray(0, 32)),
     onWarning: message => keeping.warn(message)
   })
+}
+
+/**
+ * Whether a folder lies in memory, as Linux says of tmpfs. Elsewhere a notice for neighbours on this machine would tell the name of a peer
+ * whose disk says nothing.
+ */
+async function isInMemory(folder: string): Promise<boolean> {
+  const tmpfs = 0x01021994
+  return (await statfs(folder).catch(() => undefined))?.type === tmpfs
 }

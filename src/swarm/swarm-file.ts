@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
 import { z } from 'zod'
-import { readPlainText } from '../base/plain-file.ts'
+import { readStoredText } from '../disk/files.ts'
 import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidSwarmError } from '../errors.ts'
@@ -72,7 +72,7 @@ export function parseSwarm(json: unknown, from: string): SwarmConfig {
 export async function readSwarmFile(path: string): Promise<SwarmConfig> {
   let text: string
   try {
-    text = await readPlainText(path, swarmFileBytesMax)
+    text = await readStoredText(path, swarmFileBytesMax)
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
     throw new InvalidSwarmError(

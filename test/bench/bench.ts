@@ -25,6 +25,7 @@ import { benchPrefill } from './prefill.ts'
 import { benchQuality, qualityModels } from './quality.ts'
 import { environment, type Row, type Skipped, table } from './report.ts'
 import { benchRing } from './ring.ts'
+import { benchSeal } from './seal.ts'
 import { benchService } from './service.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
@@ -47,6 +48,7 @@ const parts = [
   'ring',
   'discovery',
   'load',
+  'seal',
   'up',
   'service',
   'memory',
@@ -184,6 +186,7 @@ try {
     ring: model => benchRing({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),
+    seal: model => benchSeal({ model, store, scratch, rounds, signal }),
     // With the model that ships, as people first run it.
     up: model => (model === models[0] ? benchUp({ scratch, rounds, signal }) : Promise.resolve([])),
     service: model => benchService({ model, ...swarm, isFirst: model === models[0], minutes }),

@@ -86,7 +86,7 @@ describe('the data directory', () => {
   })
 
   it('of a newer Skein is refused as such', async () => {
-    await writeFile(join(dir, 'skein.json'), '{"format":2}')
+    await writeFile(join(dir, 'skein.json'), '{"format":3}')
     await expect(openDataDir(dir)).rejects.toMatchObject({
       name: 'DataDirectoryError',
       message: expect.stringContaining('newer Skein')

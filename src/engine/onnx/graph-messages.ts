@@ -1,4 +1,5 @@
 /** What passes between a graph's process and the one that talks to the network. */
+import type { FileOpening } from '../../disk/files-sync.ts'
 import type { GraphRun } from '../graph-runtime.ts'
 import type { Tensors } from '../../model/tensors.ts'
 
@@ -8,6 +9,8 @@ export interface GraphLoad {
   /** What sentences call it. */
   readonly name: string
   readonly threads: number
+  /** What opens that file and no other one, where it is sealed. */
+  readonly opens: FileOpening | undefined
 }
 
 export interface GraphAsk {

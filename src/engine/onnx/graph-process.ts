@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { BoundedQueue } from '../../base/queue.ts'
 import { formatBytes } from '../../base/units.ts'
+import { openingOf } from '../../disk/files-sync.ts'
 import { DeadlineError, EngineError, GraphRunError, NoRoomError } from '../../errors.ts'
 import type { Tensors } from '../../model/tensors.ts'
 import type { GraphInit, GraphRun, LoadedGraph } from '../graph-runtime.ts'
@@ -217,7 +218,7 @@ class Child {
     const error = new DeadlineError(`the graph ${name} was not loaded within ${loadMs} ms`)
     const late = setTimeout(() => void this.end(error), loadMs)
     try {
-      const reply = await this.#ask({ kind: 'load', file, name, threads })
+      const reply = await this.#ask({ kind: 'load', file, name, threads, opens: openingOf(file) })
       if (reply.kind === 'failed') throw new EngineError(`the graph ${name} cannot be loaded: ${reply.message}`)
       // It may have loaded between two looks.
       await this.#lookAtMemory()

@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node'
 import { assert } from '../../base/assert.ts'
 import { reasonOf } from '../../base/reason.ts'
+import { readFileSync } from '../../disk/files-sync.ts'
 import { tensorsBytesMax } from '../../model/limits.ts'
 import { readOnnxFile } from '../../model/onnx-file.ts'
 import {
@@ -50,10 +51,10 @@ async function load(ask: GraphLoad): Promise<GraphReply> {
   }
 }
 
-async function open({ file, name, threads }: GraphLoad): Promise<void> {
+async function open({ file, name, threads, opens }: GraphLoad): Promise<void> {
   // Whoever made the manifest may have left out what the file says: it is looked at once more before a runtime reads it.
-  readOnnxFile(file, name)
-  session = await InferenceSession.create(file, {
+  readOnnxFile(file, name, opens)
+  const options: InferenceSession.SessionOptions = {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
     executionMode: 'sequential',
@@ -62,7 +63,12 @@ async function open({ file, name, threads }: GraphLoad): Promise<void> {
     logSeverityLevel: 4,
     // Threads that spin while they wait take the processor from the peer's own.
     extra: { session: { intra_op: { allow_spinning: '0' } } }
-  })
+  }
+  // One that is sealed is opened to memory, where the runtime has it a second time until it is loaded.
+  session =
+    opens === undefined
+      ? await InferenceSession.create(file, options)
+      : await InferenceSession.create(readFileSync(file, opens), options)
 }
 
 async function run({ inputs }: GraphAsk): Promise<GraphReply> {

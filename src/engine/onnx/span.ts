@@ -2,11 +2,11 @@
  * A span of layers inside ONNX Runtime: its sessions, and what one pass feeds them. Everything is checked
  * before a run: a wrong dimension there does not throw but ends the process.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { assert } from '../../base/assert.ts'
 import { reasonOf } from '../../base/reason.ts'
+import { readFileSync } from '../../disk/files-sync.ts'
 import { EngineError } from '../../errors.ts'
 import { shardBytes } from '../../model/layout.ts'
 import { attentionBlock } from '../../model/limits.ts'

@@ -1,8 +1,8 @@
 /** Brings shards of a stage into a memory of the engine: they lie there as they lie in their files. */
-import { closeSync, fstatSync, openSync, read as readFile, readSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { assert } from '../../base/assert.ts'
+import { openRegular } from '../../disk/files.ts'
+import { openFileSync } from '../../disk/files-sync.ts'
 import { EngineError } from '../../errors.ts'
 import { convolutionOf, expertsOf, type ModelConfig, type ShortConvolution } from '../../model/decoder.ts'
 import {
@@ -265,36 +265,30 @@ function read({ source, shardLocations }: WeightsInit, name: string, into: Uint8
     into.set(bytes)
     return
   }
-  const file = openSync(join(source.path, location), 'r')
+  const file = openFileSync(join(source.path, location))
   try {
-    checkBytes(name, fstatSync(file).size, into.length)
-    for (let done = 0; done < into.length; ) {
-      const rest = into.subarray(done, done + readBytesMax)
-      const count = readSync(file, rest, 0, rest.length, done)
-      if (count === 0) throw new EngineError(`the file of the ${name} ended at ${done} while it was read`)
-      done += count
-    }
+    checkBytes(name, file.size, into.length)
+    const done = file.read(into, 0)
+    if (done < into.length) throw new EngineError(`the file of the ${name} ended at ${done} while it was read`)
   } finally {
-    closeSync(file)
+    file.close()
   }
 }
 
 /** The same on a thread of Node's own: begun at once, and done when it resolves. */
 async function readSoon({ source, shardLocations }: WeightsInit, name: string, into: Uint8Array): Promise<string> {
   assert(source.kind === 'folder', `the ${name} is in a file`)
-  // Not made when this file is loaded: a page has no files, and none of this.
-  const readSome = promisify(readFile)
-  const file = openSync(join(source.path, shardLocations.get(name)!), 'r')
+  const { handle, size } = await openRegular(join(source.path, shardLocations.get(name)!))
   try {
-    checkBytes(name, fstatSync(file).size, into.length)
+    checkBytes(name, size, into.length)
     for (let done = 0; done < into.length; ) {
-      const { bytesRead } = await readSome(file, into, done, Math.min(into.length - done, readBytesMax), done)
+      const { bytesRead } = await handle.read(into, done, Math.min(into.length - done, readBytesMax), done)
       if (bytesRead === 0) throw new EngineError(`the file of the ${name} ended at ${done} while it was read`)
       done += bytesRead
     }
     return name
   } finally {
-    closeSync(file)
+    await handle.close()
   }
 }
 

@@ -1,0 +1,24 @@
+/** `skein seal`. */
+import type { Command } from 'commander'
+import type { CommandContext } from './context.ts'
+import { command, json, sealGiven } from './describe.ts'
+import { dataDirectory, words } from './flags.ts'
+import { InvalidOptionError } from '../index.ts'
+
+export function describeSeal(program: Command, context: CommandContext): void {
+  command(
+    program,
+    'seal [dir]',
+    'Seal the files of a data directory where they lie, as up --seal has them; no peer may run on it. One that was cut short goes on.'
+  )
+    .option('--seal <with>', 'as with up: a key file, keyring, or tpm2 (default: SKEIN_SEAL)', words('--seal'))
+    .addOption(json('print one JSON object'))
+    .action(async (dir: string | undefined, options) => {
+      const seal = sealGiven(options)
+      if (seal === undefined) {
+        throw new InvalidOptionError('skein seal takes --seal FILE, keyring or tpm2: skein key FILE --seal makes a key')
+      }
+      const { sealData } = await import('./seal.ts')
+      await sealData(dataDirectory(dir, process.env), seal, options, context)
+    })
+}

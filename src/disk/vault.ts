@@ -1,0 +1,203 @@
+/**
+ * A sealed directory: its data key is drawn once, lies in `skein.json` sealed by what the operator gives (`seal-source.ts`), and is in
+ * memory alone while the directory is open.
+ */
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
+import { readdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import { readPlainText } from '../base/plain-file.ts'
+import { reasonOf } from '../base/reason.ts'
+import { DataDirectoryError, SealError } from '../errors.ts'
+import { makeFolder } from './folders.ts'
+import { vaultBytesMax } from './limits.ts'
+import { isOpen, isPlainName, keysWithin, openFolder } from './opened.ts'
+import { describeSeal, type Seal, sealOf, type SealRecord, sealSchema } from './seal-source.ts'
+import { writeWhole } from './whole-file.ts'
+
+/** What `skein.json` of a sealed directory has; an older Skein refuses it by the number. */
+export const sealedFormat = 2
+
+const fileSchema = z.strictObject({
+  format: z.literal(sealedFormat),
+  seal: z.strictObject({
+    by: sealSchema,
+    /** 16 bytes, in base64. */
+    salt: z.base64(),
+    /** Nonce, data key and tag, in base64. */
+    key: z.base64(),
+    /** True while a directory that was not sealed is. */
+    unfinished: z.literal(true).optional()
+  })
+})
+type Vault = z.infer<typeof fileSchema>['seal']
+
+const associated = Buffer.from('skein.json')
+
+/**
+ * Opens a sealed directory for this process and its threads, until what it returns is called. One that is not there, or empty, is
+ * made, and sealed from then on.
+ *
+ * @param options.make false leaves one that is not there, or empty, as it is. @default true
+ * @param seal `keyring`, `tpm2` or the path of a key file, as `skein up --seal` takes them
+ * @throws {SealError} when it is sealed with another key, or is not sealed and holds files; {DataDirectoryError}
+ */
+export async function openSealed(
+  dataDir: string,
+  seal: string,
+  { make = true }: { readonly make?: boolean } = {}
+): Promise<() => void> {
+  const source = sealOf(seal, dataDir)
+  let vault = await readVault(dataDir)
+  if (vault === undefined) {
+    const isEmpty = await checkEmpty(dataDir, source)
+    if (isEmpty && !make) return () => {}
+    vault = await begin(dataDir, source)
+  }
+  if (vault.unfinished) throw unfinished(dataDir)
+  return openFolder(dataDir, await dataKey(dataDir, vault, source))
+}
+
+/**
+ * Whoever is about to use what lies in a directory asks this first. One that is not there, or not sealed, passes.
+ *
+ * @throws {SealError} when it is sealed and not open, and says what opens it
+ */
+export async function checkOpened(dataDir: string): Promise<void> {
+  if (isOpen(dataDir)) return
+  const vault = await readVault(dataDir)
+  if (vault?.unfinished === true) throw unfinished(dataDir)
+  if (vault !== undefined) {
+    throw new SealError(`${dataDir} is sealed by ${describeSeal(vault.by)}: give --seal ${hint(vault.by)}`)
+  }
+}
+
+/** One sentence where files lie plain at the top of a sealed directory that is open: others have put them there. */
+export async function whyNotAllSealed(dataDir: string): Promise<string | undefined> {
+  const keys = keysWithin(dataDir)
+  if (keys === undefined) return undefined
+  const isSealed = (name: string): boolean => keys.openName(name.replace(/\.new(-[0-9a-f]{16})?$/, '')) !== undefined
+  const plain = (await readdir(dataDir)).filter(name => !isPlainName(name) && !isSealed(name))
+  if (plain.length === 0) return undefined
+  const more = plain.length > 1 ? ` and ${plain.length - 1} more` : ''
+  return `${plain[0]}${more} in ${dataDir} is not sealed, whoever has the disk reads it: skein seal ${dataDir} with the same --seal seals it`
+}
+
+/** Begins to seal a directory that holds files: nobody opens it until it is done. Goes on with one that was begun. */
+export async function beginConversion(
+  dataDir: string,
+  seal: string
+): Promise<{ readonly key: Uint8Array; readonly done: () => Promise<void> }> {
+  const source = sealOf(seal, dataDir)
+  const vault = (await readVault(dataDir)) ?? (await draw(source))
+  const key = await dataKey(dataDir, vault, source)
+  const { unfinished: _, ...finished } = vault
+  await write(dataDir, { ...vault, unfinished: true })
+  return { key, done: () => write(dataDir, finished) }
+}
+
+/** @returns undefined where the directory is not sealed, or not there. @throws {DataDirectoryError} when `skein.json` is spoilt */
+async function readVault(dataDir: string): Promise<Vault | undefined> {
+  const file = join(dataDir, 'skein.json')
+  let text: string
+  try {
+    text = await readPlainText(file, vaultBytesMax)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // Where there is no directory there is none that is sealed: who needs one says so.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw new DataDirectoryError(`${file} cannot be read: ${reasonOf(error)}`)
+  }
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  // Another format is told of by who checks formats.
+  if ((json as { format?: unknown } | null)?.format !== sealedFormat) return undefined
+  const parsed = fileSchema.safeParse(json)
+  if (parsed.success) return parsed.data.seal
+  throw new DataDirectoryError(
+    `${file} does not say how ${dataDir} is sealed (${parsed.error.issues[0]!.path.join('.') || 'it'}): restore it from a copy, without it nothing there opens`
+  )
+}
+
+/** True where nothing is in a directory, or it is not there. @throws {SealError} when it holds files */
+async function checkEmpty(dataDir: string, { given }: Seal): Promise<boolean> {
+  const names = await readdir(dataDir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw new DataDirectoryError(`${dataDir} cannot be read: ${reasonOf(error)}`)
+  })
+  if (names.every(name => name !== 'skein.json' && isPlainName(name))) return true
+  throw new SealError(
+    `${dataDir} is not sealed and holds files already: skein seal ${dataDir} --seal ${given} seals them where they lie, or name a new directory`
+  )
+}
+
+/** Seals a new directory. */
+async function begin(dataDir: string, source: Seal): Promise<Vault> {
+  // Whatever is wrong with what seals it, nothing was made.
+  const vault = await draw(source)
+  try {
+    await makeFolder(resolve(dataDir))
+  } catch (error) {
+    throw new DataDirectoryError(`${dataDir} cannot be made: ${reasonOf(error)}`)
+  }
+  try {
+    await write(dataDir, vault, { fresh: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw new DataDirectoryError(`${dataDir} cannot be written: ${reasonOf(error)}`)
+    }
+    // Another process was a moment earlier: its key counts.
+    return (await readVault(dataDir))!
+  }
+  return vault
+}
+
+async function draw(source: Seal): Promise<Vault> {
+  const { by, secret } = await source.make()
+  const salt = randomBytes(16)
+  const nonce = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', wrapping(secret, salt), nonce).setAAD(associated)
+  const key = Buffer.concat([nonce, cipher.update(randomBytes(32)), cipher.final(), cipher.getAuthTag()])
+  return { by, salt: salt.toString('base64'), key: key.toString('base64') }
+}
+
+/** @throws {SealError} */
+async function dataKey(dataDir: string, { by, salt, key }: Vault, source: Seal): Promise<Uint8Array> {
+  if (!source.fits(by)) {
+    throw new SealError(
+      `${dataDir} is sealed by ${describeSeal(by)}, which --seal ${source.given} does not open: give --seal ${hint(by)}`
+    )
+  }
+  const secret = await source.read(by)
+  const sealed = Buffer.from(key, 'base64')
+  try {
+    const [nonce, end] = [sealed.subarray(0, 12), sealed.length - 16]
+    const cipher = createDecipheriv('aes-256-gcm', wrapping(secret, Buffer.from(salt, 'base64')), nonce)
+    cipher.setAAD(associated).setAuthTag(sealed.subarray(end))
+    return new Uint8Array(Buffer.concat([cipher.update(sealed.subarray(12, end)), cipher.final()]))
+  } catch {
+    throw new SealError(`${dataDir} is sealed with another key than ${source.label}; nothing there was changed`)
+  }
+}
+
+function wrapping(secret: Uint8Array, salt: Uint8Array): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', secret, salt, 'skein seal', 32))
+}
+
+async function write(dataDir: string, seal: Vault, options: { readonly fresh?: boolean } = {}): Promise<void> {
+  await writeWhole(join(dataDir, 'skein.json'), `${JSON.stringify({ format: sealedFormat, seal })}\n`, options)
+}
+
+function unfinished(dataDir: string): SealError {
+  return new SealError(
+    `${dataDir} was being sealed when that was cut short: skein seal ${dataDir} --seal with the same key goes on with it`
+  )
+}
+
+function hint({ kind }: SealRecord): string {
+  return kind === 'tpm2' ? 'tpm2' : 'FILE, or --seal keyring where the key is there'
+}
