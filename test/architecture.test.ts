@@ -14,6 +14,7 @@ const arrows: Record<string, readonly string[]> = {
   base: [],
   disk: ['base'],
   audit: ['disk', 'base'],
+  scrub: ['model', 'base'],
   model: ['disk', 'base'],
   engine: ['model', 'disk', 'base'],
   stage: ['engine', 'model', 'protocols', 'base'],
@@ -23,13 +24,14 @@ const arrows: Record<string, readonly string[]> = {
   trust: ['protocols', 'base'],
   swarm: ['trust', 'protocols', 'disk', 'base'],
   route: ['swarm/record', 'base'],
-  session: ['route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
+  session: ['scrub', 'route', 'stage', 'engine', 'model', 'swarm/record', 'protocols', 'base'],
   serving: ['route', 'stage', 'supply', 'engine', 'model', 'swarm', 'disk', 'base'],
   peer: [
     'serving',
     'infer',
     'keep',
     'audit',
+    'scrub',
     'session',
     'route',
     'stage',
@@ -96,7 +98,8 @@ const doers = [
   /^src\/disk\/[a-z-]+\.ts$/,
   /^src\/trust\/(sealing|signing-key)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|own-disk|own-graphs|own-metrics|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|enrolment|revoking|known-members)\.ts$/,
+  /^src\/scrub\/scrub-worker\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|own-disk|own-graphs|own-metrics|own-scrubbing|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|enrolment|revoking|known-members)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]
@@ -126,7 +129,8 @@ const purePackages = [
   'it-pipe',
   'dns-packet',
   '@huggingface/tokenizers',
-  '@huggingface/jinja'
+  '@huggingface/jinja',
+  'libphonenumber-js'
 ]
 
 /** What the command line and the front door may use beside the public surface and Node. */

@@ -1,6 +1,6 @@
 /** One answer as it comes: what its events mean to a client, until it ends or a stop string does. */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Generation, GenerationEvent, PromptToken, Token } from '../index.ts'
+import type { Generation, GenerationEvent, PromptToken, ScrubCounts, Token } from '../index.ts'
 import { knownBlockTokens, knownWaitMs } from './limits.ts'
 import type { ScoredToken } from './logprobs.ts'
 import { Stops } from './stop.ts'
@@ -38,6 +38,8 @@ export interface Taken {
   firstMs: number
   /** From the first token to the last, in ms. */
   restMs: number
+  /** Personal data that was replaced in the prompt; undefined where nobody has asked for that. */
+  scrubbed: ScrubCounts | undefined
 }
 
 export interface AnswerInit {
@@ -119,6 +121,7 @@ function withoutMarks(text: string): string {
 
 function take(event: GenerationEvent, taken: Taken): void {
   if (event.event === 'conversation') taken.promptTokens = event.tokens
+  else if (event.event === 'scrubbed') taken.scrubbed = event.replaced
   else if (event.event === 'prompt') taken.promptTokens += event.tokens.length
   else if (event.event === 'route') taken.hops = event.hops.length
   else if (event.event === 'token') {
@@ -141,7 +144,7 @@ function take(event: GenerationEvent, taken: Taken): void {
 
 export function nothingTaken(): Taken {
   const counts = { promptTokens: 0, tokens: 0, thoughts: 0, hops: 0, recoveries: 0, firstMs: 0, restMs: 0 }
-  return { ...counts, knownTokens: undefined, exact: true }
+  return { ...counts, knownTokens: undefined, exact: true, scrubbed: undefined }
 }
 
 /** Tokens whose text is withheld, as it may be of a stop string. */

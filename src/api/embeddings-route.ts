@@ -8,8 +8,9 @@ export async function embeddingsRoute(api: Api, c: ApiContext): Promise<Response
   const texts = typeof request.input === 'string' ? [request.input] : request.input
   if (texts.length === 0) throw invalid("'input' must not be empty", { param: 'input' })
   const signal = AbortSignal.any([c.get('gone'), api.closing])
-  const { vectors, tokens, cut } = await api.peer.embed(request.model, texts, {
+  const { vectors, tokens, cut, scrubbed } = await api.peer.embed(request.model, texts, {
     ...{ request: c.get('requestId'), client: c.get('client') },
+    ...(request.skein?.scrub === true ? { scrub: true } : {}),
     signal
   })
   const [{ length } = { length: 0 }] = vectors
@@ -26,7 +27,11 @@ export async function embeddingsRoute(api: Api, c: ApiContext): Promise<Response
       embedding: request.encoding_format === 'base64' ? base64(vector) : [...vector]
     })),
     model: request.model,
-    usage: { prompt_tokens: count, total_tokens: count, skein: { cut_tokens: cutTokens } }
+    usage: {
+      prompt_tokens: count,
+      total_tokens: count,
+      skein: { cut_tokens: cutTokens, ...(scrubbed && { scrubbed }) }
+    }
   })
 }
 

@@ -30,6 +30,7 @@ export function askedOf(request: SamplingRequest, usualTokens: number): Asked {
       ...(presence_penalty === 0 ? {} : { presencePenalty: presence_penalty }),
       ...(frequency_penalty === 0 ? {} : { frequencyPenalty: frequency_penalty }),
       ...(repetition_penalty === 1 ? {} : { repetitionPenalty: repetition_penalty }),
+      ...(request.skein?.scrub === true ? { scrub: true } : {}),
       ...(min_p === 0 ? {} : { minP: min_p }),
       ...(Object.keys(logit_bias).length === 0 ? {} : { logitBias: logit_bias }),
       ...(limit === undefined ? { maxTokens: usualTokens, fit: true } : { maxTokens: limit })

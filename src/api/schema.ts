@@ -66,7 +66,13 @@ const biases = json.transform((given, context) => {
   return z.NEVER
 })
 
+/** What only this API has. A word that it does not know may have meant that something is kept from others: it is refused. */
+const own = absent(
+  z.strictObject({ scrub: absent(flag) }, { error: "must be an object with 'scrub' in it and nothing else" })
+)
+
 const sampling = {
+  skein: own,
   model: absent(text),
   stream: absent(flag),
   stream_options: absent(z.looseObject({ include_usage: absent(flag) }, { error: 'must be an object' })),
@@ -225,7 +231,8 @@ export const embeddingsSchema = z.looseObject(
       error: 'must be a string or an array of strings'
     }),
     encoding_format: absent(z.enum(['float', 'base64'], { error: "must be 'float' or 'base64'" })),
-    dimensions: absent(whole(1, 2 ** 31 - 1))
+    dimensions: absent(whole(1, 2 ** 31 - 1)),
+    skein: own
   },
   { error: 'must be a JSON object' }
 )

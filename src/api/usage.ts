@@ -1,4 +1,5 @@
 /** What a request took, as OpenAI's API has it, with what is ours as `skein` in it. Pure. */
+import type { ScrubCounts, ScrubKind } from '../index.ts'
 import type { Taken } from './answer.ts'
 
 export interface Usage {
@@ -20,6 +21,8 @@ export interface Usage {
     readonly exact: boolean
     /** The same seed gives the same answer. */
     readonly seed: number
+    /** How often each kind of personal data was replaced in all prompts; absent where nobody has asked for that. */
+    readonly scrubbed?: ScrubCounts
   }
 }
 
@@ -47,9 +50,20 @@ export function usageOf(prompts: readonly Taken[], all: readonly Taken[], seed: 
       hops: Math.max(...all.map(({ hops }) => hops)),
       recoveries: sum(all, 'recoveries'),
       exact: all.every(({ exact }) => exact),
-      seed
+      seed,
+      ...scrubbedIn(prompts)
     }
   }
+}
+
+function scrubbedIn(prompts: readonly Taken[]): { readonly scrubbed?: ScrubCounts } {
+  const told = prompts.flatMap(({ scrubbed }) => scrubbed ?? [])
+  if (told.length === 0) return {}
+  const sums: Partial<Record<ScrubKind, number>> = {}
+  for (const [kind, times] of told.flatMap(each => Object.entries(each) as [ScrubKind, number][])) {
+    sums[kind] = (sums[kind] ?? 0) + times
+  }
+  return { scrubbed: sums }
 }
 
 function round(value: number): number {

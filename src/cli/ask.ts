@@ -4,7 +4,7 @@ import { constants } from 'node:fs'
 import { access, stat, writeFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { addAbortSignal } from 'node:stream'
-import { type CacheType, type GenerationEvent, InvalidOptionError, reasonOf } from '../index.ts'
+import { type CacheType, type GenerationEvent, InvalidOptionError, reasonOf, type ScrubCounts } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askChat, askGenerate, askResume } from './control-client.ts'
 import { describeFailure } from './failure.ts'
@@ -27,6 +27,7 @@ export interface AskFlags extends SamplingFlags, TemplateFlags, GrammarFlags {
   /** In ms. */
   readonly wait?: number
   readonly special?: boolean
+  readonly scrub?: boolean
   readonly chat?: boolean
   readonly drafts: boolean
   readonly cache: CacheType
@@ -62,6 +63,7 @@ export async function ask(prompt: string, flags: AskFlags, { signal }: CommandCo
     ...(cache === 'f32' ? {} : { cache }),
     ...grammar,
     ...(trace === undefined ? {} : { trace: true }),
+    ...(flags.scrub === undefined ? {} : { scrub: true }),
     ...(flags.logprobs === undefined ? {} : { logprobs: flags.logprobs }),
     ...(session === undefined ? {} : { session: { name: session, ...keeping(flags) } })
   }
@@ -160,6 +162,9 @@ export function showEvent(): (event: GenerationEvent) => void {
       writeText(event.text, event.part === 'thinking' ? 'dim' : undefined)
     } else if (event.event === 'resumed' || event.event === 'stopped') {
       writeText(event.text)
+    } else if (event.event === 'scrubbed') {
+      const told = describeScrubbed(event.replaced)
+      if (told !== '') aside(`scrubbed: ${told}`)
     } else if (event.event === 'conversation') {
       if (event.droppedTurns > 0) note(`skein: ${leftOut(event.droppedTurns, 'the context')}`)
     } else if (event.event === 'warning') {
@@ -212,6 +217,13 @@ async function readPrompt(signal: AbortSignal): Promise<string> {
   } catch {
     throw new InvalidOptionError('the prompt on stdin is no text: its bytes are not UTF-8')
   }
+}
+
+/** `2 of email, 1 of phone`; empty where nothing was found. */
+function describeScrubbed(replaced: ScrubCounts): string {
+  return Object.entries(replaced)
+    .map(([kind, times]) => `${times} of ${kind}`)
+    .join(', ')
 }
 
 export function leftOut(turns: number, what: string): string {

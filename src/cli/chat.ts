@@ -24,6 +24,7 @@ export interface ChatFlags extends SamplingFlags, TemplateFlags {
   /** In ms. */
   readonly wait?: number
   readonly cache: CacheType
+  readonly scrub?: boolean
   readonly json?: boolean
 }
 
@@ -166,6 +167,7 @@ class Chat {
       ...(maxTokens === undefined ? {} : { maxTokens }),
       ...(keep === undefined ? {} : { keepTurns: keep }),
       ...(wait === undefined ? {} : { waitMs: wait }),
+      ...(this.#flags.scrub === undefined ? {} : { scrub: true }),
       ...(cache === 'f32' ? {} : { cache })
     }
     this.#talk.say(text)

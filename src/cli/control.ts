@@ -56,6 +56,7 @@ const answerOptions = {
   // The peer checks it.
   grammar: z.custom<GrammarSpec>(value => typeof value === 'object' && value !== null).optional(),
   trace: z.boolean().optional(),
+  scrub: z.boolean().optional(),
   logprobs,
   session: z.strictObject({ ...named, ttlMs }).optional()
 }

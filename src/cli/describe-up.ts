@@ -1,7 +1,7 @@
 /** `skein up`, with all that a peer is told at its start. */
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './context.ts'
-import { command, data, dataOf, json, sealGiven } from './describe.ts'
+import { command, data, dataOf, json, scrub, sealGiven } from './describe.ts'
 import { modelLayers, oneOf, repeated, size, tcpAddress, wholeNumber, words } from './flags.ts'
 import { takesHttp } from './http.ts'
 import type { UpFlags } from './up.ts'
@@ -56,6 +56,12 @@ export function describeUp(program: Command, context: CommandContext): void {
     .option(
       '--audit',
       'keep a log of the requests that this peer drives, chained and signed: who asked which model, over whom, and a digest of the answer; skein audit reads it (default: none)'
+    )
+    .addOption(scrub())
+    .option(
+      '--scrub-country <code>',
+      "country of telephone numbers without a country's code, by its two letters such as DE (default: they are known by how they are written)",
+      words('--scrub-country')
     )
   takesHttp(takesNetwork(made))
     // For the demo: a peer whose parent is gone, however it went, must not stay behind.

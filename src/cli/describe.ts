@@ -13,6 +13,11 @@ export function command(parent: Command, line: string, text: string): Command {
 
 export const data = (): Option =>
   new Option('--data <dir>', "directory of one peer (default: SKEIN_DATA, or skein in the user's data directory)")
+export const scrub = (): Option =>
+  new Option(
+    '--scrub',
+    'replace personal data before anybody makes tokens of it: e-mail, telephone, cards, coordinates, IP addresses become [email-1] and the like, and it is told how many'
+  )
 export const json = (text: string): Option => new Option('--json', text)
 export const seal = (): Option =>
   new Option(

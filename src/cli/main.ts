@@ -13,6 +13,7 @@ import {
   describeModelCommands,
   json,
   openedData,
+  scrub,
   seal
 } from './describe.ts'
 import { describeLooking } from './describe-looking.ts'
@@ -146,6 +147,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
       'how long to wait for peers while nobody serves some layers, such as 90s or 10m (default: 30s after a loss)',
       duration('--wait', 0, waitMaxMs)
     )
+    .addOption(scrub())
     .option('--special', 'take control tokens that the prompt spells, such as </s>, for those tokens, not for text')
     .option('--cache <type>', 'in what peers hold keys and values: f32 or i8', oneOf('--cache', ['f32', 'i8']), 'f32')
     .option('--no-drafts', 'verify one token at a time; the answer is the same, and no faster')
@@ -194,6 +196,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
         minP: 'min-p',
         logitBias: 'logit-bias',
         special: 'special',
+        scrub: 'scrub',
         chat: 'chat',
         tools: 'tools',
         jsonObject: 'json-object',
@@ -304,6 +307,7 @@ function describeChat(program: Command, context: CommandContext): void {
       wholeNumber('--keep', 1, 1 << 20)
     )
     .option('--max-tokens <n>', 'tokens of an answer at most (default: 256)', wholeNumber('--max-tokens', 1, 1 << 24))
+    .addOption(scrub())
     .option('--wait <time>', 'as with ask', duration('--wait', 0, waitMaxMs))
     .option('--cache <type>', 'as with ask: f32 or i8', oneOf('--cache', ['f32', 'i8']), 'f32')
     .addOption(json('print events as JSON objects, one a line, as ask does'))

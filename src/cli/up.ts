@@ -41,6 +41,8 @@ export interface UpFlags extends HttpFlags {
   readonly engine?: 'wasm' | 'onnx'
   readonly audit?: boolean
   readonly json?: boolean
+  readonly scrub?: boolean
+  readonly scrubCountry?: string
   readonly stopWithStdin?: boolean
   readonly wait?: boolean
 }
@@ -152,6 +154,8 @@ function peerInit(flags: UpFlags): PeerInit {
     ...modelsOf(flags),
     ...(flags.draft === undefined ? {} : { draft: flags.draft }),
     ...(flags.memory === undefined ? {} : { memoryBytes: flags.memory }),
+    ...(flags.scrub === undefined ? {} : { scrub: flags.scrub }),
+    ...(flags.scrubCountry === undefined ? {} : { scrubCountry: flags.scrubCountry }),
     ...(flags.disk === undefined ? {} : { diskBytes: flags.disk }),
     ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),

@@ -1,9 +1,18 @@
 /** What a person means by the name of a model: a model is its content, so one name may be that of several. Pure. */
 import type { ModelId } from '../base/ids.ts'
+import { type Weights, weightsLabel } from './weight-types.ts'
 
 export interface NamedModel {
   readonly id: ModelId
   readonly name: string
+}
+
+/** What people are told of a model. */
+export function toldOf({ name, weights }: { readonly name: string; readonly weights: Weights }): {
+  readonly name: string
+  readonly precision: string
+} {
+  return { name, precision: weightsLabel(weights) }
 }
 
 /** Digits of an id that tell models apart for a person. */

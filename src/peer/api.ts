@@ -17,6 +17,7 @@ import type { DrainReport } from './departure.ts'
 import type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
 import type { Embeddings } from './own-graphs.ts'
 import type { AnswerNews, AnswerStatus } from './answers.ts'
+import type { InferenceOptions, TokenizeOptions } from './graph-options.ts'
 import type { RequestTrace } from './request-log.ts'
 import type { StageStatus, Status } from './status.ts'
 
@@ -36,6 +37,8 @@ export type {
   SpanName,
   PromptToken,
   Scored,
+  ScrubCounts,
+  ScrubKind,
   Token,
   TokenLogprob,
   TracedLap,
@@ -55,6 +58,7 @@ export type {
   StageStatus,
   Status
 } from './status.ts'
+export type { InferenceOptions, TokenizeOptions } from './graph-options.ts'
 export type { Happening, RequestTrace } from './request-log.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
 
@@ -140,6 +144,16 @@ export interface PeerInit {
    * @default false
    */
   audit?: boolean
+  /**
+   * Replace personal data in all that this peer is asked, as with {@link GenerateOptions.scrub}: no request can do without.
+   * @default false: where a request asks for it
+   */
+  scrub?: boolean
+  /**
+   * The country of telephone numbers without a country's code, by its two letters (ISO 3166): by its numbering plan they are told from
+   * other numbers. @default they are known by how they are written
+   */
+  scrubCountry?: string
   /** Told of each problem that does not end the peer, from the start on; events `warning` come to who listens later. */
   onWarning?: (message: string) => void
   /** Ends the start; a started peer is ended by `stop()`. */
@@ -194,6 +208,13 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens' |
    */
   cache?: CacheType
   /**
+   * Replace personal data in the prompt or the messages with placeholders (`[email-1]`, the same for the same value) before they are tokens, so that it
+   * never leaves this peer: addresses of e-mail, telephone numbers, payment cards, coordinates, IP addresses. The event `scrubbed` says how often
+   * each was. A prompt of ids is refused.
+   * @default false
+   */
+  scrub?: boolean
+  /**
    * What the answer must be: no token is drawn that this does not allow, and it ends where it is whole. An answer that its length ends
    * first (`maxTokens`) is the beginning of one. Only peers that know how are asked; with `session` it is refused, since nobody else
    * could go on with it.
@@ -243,35 +264,6 @@ export interface ResumeOptions extends Omit<KeptSessionInit, 'name'> {
   /** Log-probabilities of the tokens that come, as an answer has them; those that are there already were not kept with theirs. @default none */
   logprobs?: number
   /** Cancels the answer and frees every cache on its route. */
-  signal?: AbortSignal
-}
-
-/** How long a run of a graph may take, and how long somebody who serves it is waited for. */
-export interface InferenceOptions {
-  /** For one run at one peer, in ms: up to ten minutes. @default 60 s */
-  deadlineMs?: number
-  /**
-   * How long to wait until somebody offers it, and then for a peer that serves it, in ms.
-   * @default a minute where one is loading it; while this peer has just started and nobody offers any model; else not at all
-   */
-  waitMs?: number
-  /** What the one who asks calls this run, for the audit log. @default a number of this peer */
-  request?: string
-  /** Who asks, for the audit log. @default `local` */
-  client?: string
-  /** Ends the run. */
-  signal?: AbortSignal
-}
-
-/** As which model, and with which control tokens, a text is read. */
-export interface TokenizeOptions {
-  /** Name or id. @default the model that answers where none is named */
-  model?: string
-  /** Without the token that the model wants in front. @default false */
-  bare?: boolean
-  /** Control tokens that the text spells become those tokens. @default false: they are text */
-  special?: boolean
-  /** Ends the wait for the tokenizer, and for the model where nobody offers it yet. */
   signal?: AbortSignal
 }
 

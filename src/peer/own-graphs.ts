@@ -1,12 +1,14 @@
 /** What this peer asks of graphs, wherever they are served. */
 import type { PeerId } from '../base/ids.ts'
 import { CorruptShardError, InvalidOptionError, PeerLeavingError } from '../errors.ts'
+import type { HeardServer } from '../infer/choice.ts'
 import { checkTimes, type InferOptions, type InferResult, type Inferring } from '../infer/service.ts'
 import { embedding, textInputs } from '../model/embedding.ts'
 import type { Store } from '../model/store.ts'
 import { asGraph, type StoredGraph } from '../model/stored.ts'
 import type { Tensors } from '../model/tensors.ts'
 import type { TokenizerSource } from '../model/tokenizer-service.ts'
+import type { ScrubCounts } from '../scrub/found.ts'
 import type { Seeker, WaitOptions } from '../serving/seeker.ts'
 import { sourcesOf } from '../serving/sources.ts'
 import type { Supply } from '../supply/service.ts'
@@ -40,6 +42,17 @@ export interface Embeddings {
   readonly tokens: readonly number[]
   /** [texts] how many of those were left out, as `tokenizer.json` says how long a text may be. */
   readonly cut: readonly number[]
+  /** How often each kind of personal data was replaced in all of them; absent where nobody has asked for that. */
+  readonly scrubbed?: ScrubCounts
+}
+
+/** Those who may serve graphs, as this peer hears them. */
+export function heardFrom(swarm: Pick<Swarm, 'id' | 'records' | 'rttMs'>): HeardServer[] {
+  return swarm.records().map(({ record, connected, contact }) => {
+    const isSelf = record.peer === swarm.id
+    const rttMs = isSelf ? 0 : swarm.rttMs(record.peer)
+    return { record, isAtHand: connected || contact || isSelf, rttMs }
+  })
 }
 
 /** Told of a run once it is known of which graph it is, and by whom it was done. */

@@ -13,10 +13,9 @@ import {
   UnknownModelError
 } from '../errors.ts'
 import type { GrammarSpec } from '../model/grammar-spec.ts'
-import { nameWithId } from '../model/names.ts'
+import { nameWithId, toldOf } from '../model/names.ts'
 import type { Store } from '../model/store.ts'
 import { asDecoder, type StoredModel } from '../model/stored.ts'
-import { weightsLabel } from '../model/weight-types.ts'
 import type { TokenizerSource } from '../model/tokenizer-service.ts'
 import type { SessionNeeds } from '../route/caches.ts'
 import { ClassPin } from '../route/class-pin.ts'
@@ -31,7 +30,7 @@ import { LeftOut } from '../session/left-out.ts'
 import { muteExcludeMs, promptCharsMax, standstillLookMs } from '../session/limits.ts'
 import type { AnnouncedSpeed } from '../session/patience.ts'
 import { checkWait } from '../session/options.ts'
-import type { Grammar, SessionParts, SessionTokenizer } from '../session/parts.ts'
+import type { Grammar, Scrub, SessionParts, SessionTokenizer } from '../session/parts.ts'
 import { Standstill } from '../session/standstill.ts'
 import { draftsRevision, stageProtocol, waitingRevision } from '../stage/frame.ts'
 import type { StageService } from '../stage/service.ts'
@@ -79,6 +78,8 @@ interface OwnSessionsInit {
   readonly tokenizers: SessionTokenizers
   /** @default answers may be anything, and to ask for something else is refused */
   readonly grammars?: SessionGrammars | undefined
+  /** What replaces personal data in a request that asks for it, or in all of them. @default nothing does */
+  readonly scrub?: ((isAsked: boolean) => Scrub | undefined) | undefined
   readonly routing: Routing
   readonly stages: StageService
   readonly supply: Supply
@@ -142,7 +143,12 @@ export class OwnSessions {
 
   /** What a session works with; its route counts as in flight until the session ends. @throws as {@link model} */
   async parts(
-    { model: nameOrId, client = 'local', ...asked }: Pick<GenerateOptions, 'model' | 'client'> & AskedOfHops,
+    {
+      model: nameOrId,
+      client = 'local',
+      scrub = false,
+      ...asked
+    }: Pick<GenerateOptions, 'model' | 'client' | 'scrub'> & AskedOfHops,
     kept: { session: KeptSessionInit | undefined; after: number; classes: readonly string[] },
     wait: WaitOptions
   ): Promise<SessionParts> {
@@ -208,6 +214,7 @@ export class OwnSessions {
       ...this.#ofPeers(model.id),
       ...drafts,
       grammar,
+      scrub: this.#init.scrub?.(scrub),
       ...(shape.stepBytes === undefined ? {} : { stepBytes: shape.stepBytes }),
       leaving: route => this.#leavingOn(route, model.id),
       detour: (route, excluded, { needsRoom }) =>
@@ -440,9 +447,4 @@ function checkMayDrive({ id, membership }: Pick<Swarm, 'id' | 'membership'>): vo
   if (membership?.may(id, 'driver') === false) {
     throw new NotAdmittedError('this machine may ask nothing: its certificate does not have the role driver')
   }
-}
-
-/** What people are told of a model. */
-function toldOf({ name, weights }: StoredModel['manifest']): { name: string; precision: string } {
-  return { name, precision: weightsLabel(weights) }
 }

@@ -18,7 +18,7 @@ import type { ShardFetch } from '../serving/held-shards.ts'
 import { Seeker } from '../serving/seeker.ts'
 import { Serving } from '../serving/serving.ts'
 import type { Generation } from '../session/generation.ts'
-import type { ConversationAsk, SessionParts } from '../session/parts.ts'
+import type { ConversationAsk, Scrub, SessionParts } from '../session/parts.ts'
 import { type Asking, generate } from '../session/service.ts'
 import { createStageService, type StageService, type StageServiceInit } from '../stage/service.ts'
 import { createSupply, type Supply, type SupplyInit } from '../supply/service.ts'
@@ -42,6 +42,8 @@ export interface PeerPartsInit {
   readonly keeping: Keeper
   readonly tokenizers: SessionTokenizers
   readonly grammars?: SessionGrammars | undefined
+  /** As with `OwnSessionsInit.scrub`. */
+  readonly scrub?: ((isAsked: boolean) => Scrub | undefined) | undefined
   readonly kept: Pick<KeptSessions, 'keep'>
   /** As with `SessionParts.drafter`. */
   readonly drafter?: SessionParts['drafter']

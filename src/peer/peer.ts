@@ -21,6 +21,7 @@ import type { Peer, PeerInit } from './api.ts'
 import { chooseModel, chooseModels, type ChosenModel } from './choose-models.ts'
 import { minBudgetBytes, minDiskBytes } from './limits.ts'
 import { startAudit } from './own-audit.ts'
+import { OwnScrubbing } from './own-scrubbing.ts'
 import { RunningPeer } from './running-peer.ts'
 
 /**
@@ -41,6 +42,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     diskBytes
   } = init
   checkInit({ memoryBytes, diskBytes, threads, traceEvery: init.traceEvery, engines })
+  const scrub = new OwnScrubbing({ all: init.scrub, country: init.scrubCountry })
   // A file in a sealed directory is read once that is open.
   const early = init.seal === undefined ? await configOf(init) : undefined
   /** What has been started, to be ended in reverse. */
@@ -86,7 +88,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       keeping,
       warn,
       traceEvery: init.traceEvery,
-      audit
+      audit,
+      scrub
     })
     await peer.start({
       dataDir: dataDir.path,

@@ -9,7 +9,6 @@ import type { Keeping } from '../disk/keeping.ts'
 import { prefixesOf } from '../engine/engine.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import { type DuplicateIdentityError, InvalidMembershipError, PeerLeavingError, UnknownModelError } from '../errors.ts'
-import type { HeardServer } from '../infer/choice.ts'
 import type { RemovedModel } from '../model/removal.ts'
 import type { ModelStore } from '../model/store.ts'
 import type { StoredGraph, StoredModel } from '../model/stored.ts'
@@ -43,8 +42,9 @@ import { Inferring } from '../infer/service.ts'
 import { Namesakes } from './namesakes.ts'
 import { OwnDisk } from './own-disk.ts'
 import type { OwnAudit } from './own-audit.ts'
-import { type Embeddings, OwnGraphs } from './own-graphs.ts'
+import { type Embeddings, heardFrom, OwnGraphs } from './own-graphs.ts'
 import { OwnMetrics } from './own-metrics.ts'
+import { OwnScrubbing } from './own-scrubbing.ts'
 import { PeerParts } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
 import { fetchesOf, linksOf, membershipOf, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
@@ -63,6 +63,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   /** Of the models that have been asked for lately. */
   readonly #tokenizers = new Tokenizers()
   readonly #grammars = new Grammars()
+  readonly #scrub: OwnScrubbing
   readonly #covered = new Map<ModelId, boolean>()
   #parts!: PeerParts
   readonly #metrics: OwnMetrics
@@ -83,7 +84,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     clock = systemClock,
     rng = systemRng,
     traceEvery = 0,
-    audit
+    audit,
+    scrub = new OwnScrubbing({})
   }: {
     swarm: Swarm
     swarmName: string
@@ -100,9 +102,12 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     traceEvery?: number | undefined
     /** @default requests are told of nowhere */
     audit?: OwnAudit | undefined
+    /** @default what a request asks for */
+    scrub?: OwnScrubbing
   }) {
     super()
     this.#engines = engines
+    this.#scrub = scrub
     this.id = swarm.id
     this.#swarm = swarm
     this.#swarmName = swarmName
@@ -141,7 +146,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#ends = ends
     const [swarm, clock] = [this.#swarm, this.#clock]
     this.#listen()
-    ends.push(...[this.#tokenizers, this.#grammars].map(each => () => each.close()))
+    ends.push(...[this.#tokenizers, this.#grammars, this.#scrub].map(each => () => each.close()))
     this.#kept = await KeptSessions.start({ swarm, dataDir, keeping: this.#keeping, clock })
     ends.push(() => this.#kept.stop())
     this.#disk = new OwnDisk({
@@ -165,6 +170,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         keeping: this.#keeping,
         tokenizers: this.#tokenizers,
         grammars: this.#grammars,
+        scrub: isAsked => this.#scrub.of(isAsked),
         kept: this.#kept,
         verify: verifySignature,
         threads,
@@ -220,16 +226,10 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     })
     await server.start()
     ends.push(() => server.stop())
-    const heard = (): HeardServer[] =>
-      swarm.records().map(({ record, connected, contact }) => {
-        const isSelf = record.peer === swarm.id
-        const rttMs = isSelf ? 0 : swarm.rttMs(record.peer)
-        return { record, isAtHand: connected || contact || isSelf, rttMs }
-      })
     this.#graphs = new OwnGraphs({
       inferring: new Inferring({
         links,
-        heard,
+        heard: () => heardFrom(swarm),
         isHere: async graph => (await this.#store.held(graph)).length > 0,
         onViolation,
         clock
@@ -296,7 +296,9 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
 
   embed(model: string, texts: readonly string[], options: InferenceOptions = {}): Promise<Embeddings> {
     const asked = { ...options, signal: this.#parts.orEnding(options.signal) }
-    return this.#metrics.ran('embeddings', options, watcher => this.#graphs.embed(model, texts, asked, watcher))
+    return this.#metrics.ran('embeddings', options, watcher =>
+      this.#scrub.embed(texts, asked, left => this.#graphs.embed(model, left, asked, watcher))
+    )
   }
 
   resume(name: string, { key, ttlMs, maxTokens, waitMs, logprobs, signal: given }: ResumeOptions = {}): Generation {

@@ -1,10 +1,12 @@
 /** An answer as the one who asked sees it: tokens and events while it is generated, a summary at the end. */
 import type { PeerId } from '../base/ids.ts'
 import type { Hop } from '../route/view.ts'
+import type { ScrubCounts } from '../scrub/found.ts'
 import type { DraftStats } from './speculation.ts'
 import type { AnswerPart } from './thinking.ts'
 import type { TracedLap } from './trace.ts'
 
+export type { ScrubCounts, ScrubKind } from '../scrub/found.ts'
 export type { AnswerPart } from './thinking.ts'
 export type { SpanName, TracedLap, TraceSpan } from './trace.ts'
 
@@ -95,6 +97,8 @@ export type GenerationEvent =
   | { readonly event: 'resumed'; readonly tokens: number; readonly text: string }
   /** First of all, in a conversation: its prompt's tokens, and how many of its oldest turns had to stay out (`keepTurns`). */
   | { readonly event: 'conversation'; readonly tokens: number; readonly droppedTurns: number }
+  /** Personal data in what was asked was replaced, with the option `scrub`: how often each kind; never what it was. Before `conversation`. */
+  | { readonly event: 'scrubbed'; readonly replaced: ScrubCounts }
   | { readonly event: 'route'; readonly hops: readonly Hop[] }
   /**
    * What the model makes of the next tokens of the prompt, with the option `promptLogprobs`: all of them come in order, the first one alone

@@ -9,6 +9,7 @@ import type { TokenMask } from '../engine/mask.ts'
 import type { Conversation } from '../model/chat.ts'
 import type { ConversationPrompt, ConversationRoom } from '../model/chat.ts'
 import type { Hop, Without } from '../route/view.ts'
+import type { ScrubCounts } from '../scrub/found.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Links } from '../swarm/links.ts'
@@ -81,6 +82,12 @@ export interface Grammar {
     options: { signal: AbortSignal; after?: number | undefined }
   ): Promise<readonly TokenMask[]>
 }
+
+/** The same texts with placeholders for personal data, and how often each kind was replaced. */
+export type Scrub = (
+  texts: readonly string[],
+  options: { readonly signal: AbortSignal }
+) => Promise<{ readonly texts: readonly string[]; readonly replaced: ScrubCounts }>
 
 /** What a session works with. */
 export interface SessionParts {
@@ -164,6 +171,11 @@ export interface SessionParts {
   onEnd?: () => void
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
+  /**
+   * Replaces personal data in the texts of the request. @throws {DeadlineError} {NoRoomError} {EngineError} the signal's reason
+   * @default nobody has asked for it
+   */
+  scrub?: Scrub | undefined
   /** @default the machine's */
   clock?: Clock
   /** Names the session. @default the machine's */
@@ -202,6 +214,8 @@ export interface AnswerKeeper {
 export type Timed = (
   | SessionReport
   | { readonly kind: 'warning'; readonly message: string }
+  /** Personal data in what was asked: how often each kind was replaced. */
+  | { readonly kind: 'scrubbed'; readonly replaced: ScrubCounts }
   /** What became of a conversation. */
   | { readonly kind: 'conversation'; readonly prompt: ConversationPrompt }
   /** The last token has come. */
@@ -229,6 +243,8 @@ export interface ConversationAsk extends Conversation {
 /** What a session begins with: a prompt alone, or an answer that was begun before. */
 export interface Sequence {
   readonly promptIds: readonly number[]
+  /** Personal data that was replaced in it, where that was asked for. */
+  readonly replaced?: ScrubCounts | undefined
   /** What the prompt is of, if it is a conversation. */
   readonly conversation?: ConversationPrompt | undefined
   readonly begun: BegunAnswer | undefined

@@ -10,6 +10,7 @@ import { detokenize } from './detokenize.ts'
 import type { Answer, Generation, GenerationEvent, Token } from './generation.ts'
 import { answerTokensDefault, promptCharsMax } from './limits.ts'
 import { type SessionOptions, settings } from './options.ts'
+import { scrubbed } from './scrubbing.ts'
 import type {
   AnswerKeeper,
   BegunAnswer,
@@ -190,25 +191,33 @@ async function* tokenize(
   const { tokenizer, model } = parts
   const { special = false, signal: given, ending } = options
   const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
-  for (const text of source) {
+  for (const given of source) {
+    const long = typeof given === 'string' && given.length > promptCharsMax
+    const { prompt: text, replaced } = long
+      ? { prompt: given, replaced: undefined }
+      : await orEnded(scrubbed(given, parts, signal), options)
     if (typeof text !== 'string') {
       if ('length' in text) yield { promptIds: checkedIds(text, model, options), begun: undefined }
       else if ('promptIds' in text) yield { promptIds: text.promptIds, begun: text }
-      else yield await conversed(text, parts, options, signal)
+      else yield { ...(await conversed(text, parts, options, signal)), replaced }
       continue
     }
     // Told before it is encoded, which may take seconds. Space counts, though some tokenizers leave it out.
     if (text.length > promptCharsMax) throw tooManyCharacters(text, promptCharsMax)
-    let ids: readonly number[]
-    try {
-      const charsMax = (await tokenizer.longest({ signal })) * model.contextMax
-      if (text.length > charsMax) throw tooManyCharacters(text, charsMax)
-      ids = await tokenizer.encode(text, { special, signal })
-    } catch (error) {
-      if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
-      throw error
-    }
-    yield { promptIds: checkedIds(ids, model, options), begun: undefined }
+    const charsMax = (await orEnded(tokenizer.longest({ signal }), options)) * model.contextMax
+    if (text.length > charsMax) throw tooManyCharacters(text, charsMax)
+    const ids = await orEnded(tokenizer.encode(text, { special, signal }), options)
+    yield { promptIds: checkedIds(ids, model, options), begun: undefined, replaced }
+  }
+}
+
+/** @throws {SessionFailedError} when the driver itself goes meanwhile */
+async function orEnded<T>(work: Promise<T>, { signal: given, ending }: SessionOptions): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
+    throw error
   }
 }
 
@@ -294,6 +303,7 @@ async function* along(
       begun?.stop === 'eos' ? 'eos' : begun !== undefined && begun.ids.length >= maxTokens ? 'length' : undefined
     const exact = begun?.exact ?? true
     const atMs = (parts.clock ?? systemClock).nowMs()
+    if (sequence.replaced !== undefined) yield { kind: 'scrubbed', replaced: sequence.replaced, atMs }
     if (sequence.conversation !== undefined) yield { kind: 'conversation', prompt: sequence.conversation, atMs }
     // Before it waits for room: who keeps the session has it then, whatever becomes of this peer.
     yield { kind: 'prompt', ids: promptIds, answered: begun?.ids, exact, atMs }
