@@ -2,6 +2,7 @@
 
 /** Kinds of personal data that are replaced, in the order in which they are looked for: what is one is no other. */
 export const scrubKinds = ['email', 'coordinates', 'ip', 'card', 'phone'] as const
+/** A kind of personal data that is replaced. */
 export type ScrubKind = (typeof scrubKinds)[number]
 
 /** How often each kind was replaced; those that were not are missing. */
