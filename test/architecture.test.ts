@@ -139,6 +139,24 @@ const surfacePackages: Readonly<Record<string, readonly string[]>> = {
   api: ['hono', '@hono/node-server', 'zod']
 }
 
+/**
+ * Who opens files by himself, and why that is none of what a peer keeps: that goes through `disk/`, which seals it where it is to be sealed.
+ * The doctor looks at files as they are, and commands write where a person says.
+ */
+const mayTouchFiles: Readonly<Record<string, string>> = {
+  'src/swarm/data-dir.ts': 'what says which directory it is, and whose, is plain in a sealed one, too',
+  'src/swarm/sealing-service.ts': 'it seals what lies there as it is',
+  'src/swarm/service.ts': 'it asks whether the temporary folder lies in memory',
+  'src/swarm/discovery-neighbours.ts': 'notices for neighbours lie in the temporary folder',
+  'src/swarm/hardware.ts': 'of the kernel',
+  'src/swarm/memory-limit.ts': 'of the kernel',
+  'src/peer/energy-service.ts': 'of the kernel',
+  'src/engine/measured.ts': 'of the kernel',
+  'src/engine/onnx/graph-process.ts': 'of the kernel',
+  'src/model/library.ts': 'models that ship, and the room on a disk',
+  'src/model/import-survey.ts': 'a description of what is on a hub, in the temporary folder'
+}
+
 /** What a decider must not touch, and what to do instead. */
 const effects: readonly (readonly [RegExp, string])[] = [
   [/\bDate\.now\b|\bnew Date\(\s*\)/, 'Date.now: take nowMs as an argument'],
@@ -214,6 +232,18 @@ function takesClock(file: string, source: string): boolean {
   )
 }
 
+/** Whether a file that may not opens files by itself. */
+function opensFiles(file: string, source: string): boolean {
+  const isFree = /^(src\/(disk|cli|api|doctor|base)\/|sim\/)/.test(file) || file in mayTouchFiles
+  return (
+    !isFree &&
+    importsOf(source).some(
+      ({ from, typeOnly }) =>
+        !typeOnly && (/^node:fs\b/.test(from) || join(dirname(file), from) === 'src/base/plain-file.ts')
+    )
+  )
+}
+
 /** Every break of the rules in a set of files, as `file: sentence`. */
 function violations(files: ReadonlyMap<string, string>): string[] {
   const broken: string[] = []
@@ -224,6 +254,9 @@ function violations(files: ReadonlyMap<string, string>): string[] {
     for (const { from, typeOnly } of importsOf(source)) {
       if (from.startsWith('.')) checkArrow(file, join(dirname(file), from), typeOnly, { files, say })
       else checkPackage(file, from, typeOnly, say)
+    }
+    if (opensFiles(file, source)) {
+      say('only disk/ opens files: import from ../disk/files.ts, which seals them where they are to be sealed')
     }
     if (room !== 'sim' && !isDoer(file)) {
       const code = strip(source, { strings: true })
@@ -345,6 +378,11 @@ describe('the house', () => {
     expect(violations(files)).toEqual([])
   })
 
+  it('names nobody who opens no files', () => {
+    const named = Object.keys(mayTouchFiles)
+    expect(named.filter(file => !/node:fs|plain-file/.test(files.get(file) ?? ''))).toEqual([])
+  })
+
   it('has no file that imports itself through others', () => {
     expect(circles(files)).toEqual([])
   })
@@ -381,6 +419,8 @@ describe('the test of the house', () => {
       "import type { Clock } from '../base/clock.ts'\nconst s = AbortSignal.timeout(5)",
       'use its deadline'
     ],
+    ['src/keep/service.ts', "import { readFile } from 'node:fs/promises'", 'only disk/ opens files'],
+    ['src/swarm/seq-file.ts', "import { readPlainText } from '../base/plain-file.ts'", 'only disk/ opens files'],
     ['src/engine/sampler.ts', "import { readFile } from 'node:fs/promises'", 'a decider imports node:fs/promises'],
     ['src/swarm/records.ts', "import { peerIdFromString } from '@libp2p/peer-id'", 'import its types only'],
     ['src/swarm/records.ts', "import { type Libp2p, isPeerId } from '@libp2p/interface'", 'import its types only'],

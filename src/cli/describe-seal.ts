@@ -11,7 +11,7 @@ export function describeSeal(program: Command, context: CommandContext): void {
     'seal [dir]',
     'Seal the files of a data directory where they lie, as up --seal has them; no peer may run on it. One that was cut short goes on.'
   )
-    .option('--seal <with>', 'as with up: a key file, keyring, or tpm2 (default: SKEIN_SEAL)', words('--seal'))
+    .option('--seal <file>', 'as with up: a key file, keyring, or tpm2 (default: SKEIN_SEAL)', words('--seal'))
     .addOption(json('print one JSON object'))
     .action(async (dir: string | undefined, options) => {
       const seal = sealGiven(options)

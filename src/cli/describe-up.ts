@@ -14,7 +14,7 @@ export function describeUp(program: Command, context: CommandContext): void {
   )
     .addOption(data())
     .option(
-      '--seal <with>',
+      '--seal <file>',
       "have everything in the directory lie there sealed, so that a copy of the disk is worth nothing: the path of a key file (skein key FILE --seal), keyring or keyring:NAME for the kernel's keyring, tpm2 or tpm2:REGISTERS for this machine's TPM (default: SKEIN_SEAL, else files lie as they are)",
       words('--seal')
     )

@@ -21,7 +21,7 @@ export const scrub = (): Option =>
 export const json = (text: string): Option => new Option('--json', text)
 export const seal = (): Option =>
   new Option(
-    '--seal <with>',
+    '--seal <file>',
     'what opens a sealed directory: the path of its key file, keyring, or tpm2 (default: SKEIN_SEAL)'
   ).argParser(words('--seal'))
 export const sealGiven = (options: { seal?: string }): string | undefined =>

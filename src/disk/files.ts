@@ -3,9 +3,10 @@
  * in `node:fs/promises`; in a directory that `opened.ts` has open, names and bytes are sealed on their way to the disk and opened on
  * their way to memory, and nothing that is not sealed is written.
  */
-import { constants, type Stats } from 'node:fs'
+import { constants, type StatsFs, type Stats } from 'node:fs'
 import * as fs from 'node:fs/promises'
 import { openPlainFile, readPlainFile } from '../base/plain-file.ts'
+import { DamagedFileError } from '../errors.ts'
 import { keysWithin, type Place, placeOf } from './opened.ts'
 import { openWhole, sealWhole, sizeOnDisk, sizeWithin, slotBytes } from './sealed-bytes.ts'
 import { type OpenFile, SealedFile } from './sealed-file.ts'
@@ -29,7 +30,7 @@ export async function open(
 /** Opens a regular file for reading, as {@link openPlainFile}. */
 export async function openRegular(path: string): Promise<{ handle: OpenFile; size: number }> {
   const { real, sealed } = placeOf(path)
-  const { handle, size } = await openPlainFile(real)
+  const { handle, size } = await openPlainFile(real).catch(error => notSealed(error, path, real))
   if (sealed === undefined) return { handle, size }
   const file = await sealedFile(handle, sealed, false)
   return { handle: file, size: file.size }
@@ -56,9 +57,21 @@ async function sealedFile(
 export async function readStored(path: string, bytesMax: number): Promise<Uint8Array> {
   const { real, sealed } = placeOf(path)
   if (sealed === undefined) return readPlainFile(real, bytesMax)
-  const bytes = openWhole(sealed.keys, await readPlainFile(real, sizeOnDisk(bytesMax) + slotBytes), sealed.within)
+  const stored = await readPlainFile(real, sizeOnDisk(bytesMax) + slotBytes).catch(error =>
+    notSealed(error, path, real)
+  )
+  const bytes = openWhole(sealed.keys, stored, sealed.within)
   if (bytes.length > bytesMax) throw new Error(`it has ${bytes.length} bytes, and at most ${bytesMax} are taken`)
   return bytes
+}
+
+/** Says of a file that is not there when it only lies there as it is, where somebody has put it. */
+async function notSealed(error: unknown, path: string, real: string): Promise<never> {
+  const isThere = path !== real && (await fs.stat(path).catch(() => undefined)) !== undefined
+  if (!isThere) throw error
+  throw new DamagedFileError(
+    'it is not sealed, in a directory whose files are: skein seal, with the same --seal, seals it'
+  )
 }
 
 /** The same as text; what is no UTF-8 in it becomes the replacement character. */
@@ -79,6 +92,11 @@ export async function stat(path: string): Promise<Stats> {
   const found = await fs.stat(real)
   if (sealed !== undefined && found.isFile()) found.size = sizeWithin(found.size)
   return found
+}
+
+/** Of the disk that a folder lies on. */
+export async function statfs(folder: string): Promise<StatsFs> {
+  return fs.statfs(placeOf(folder).real)
 }
 
 /** Names in a folder, of a sealed one those that its key has sealed. */

@@ -43,6 +43,8 @@ export class SealedFile implements OpenFile {
   #size: number
   #held: Held | undefined
   #position = 0
+  /** What whole chunks are read into before they are opened. */
+  #slots = new Uint8Array(0)
   /** One thing at a time: two writes into one chunk would each seal it without the other. */
   #last: Promise<unknown> = Promise.resolve()
 
@@ -163,7 +165,9 @@ export class SealedFile implements OpenFile {
       if (bytes + this.#lengthOf(end) > into.length) break
       bytes += this.#lengthOf(end++)
     }
-    const slots = new Uint8Array(bytes + (end - index) * sealBytes)
+    const slotsBytes = bytes + (end - index) * sealBytes
+    if (this.#slots.length < slotsBytes) this.#slots = new Uint8Array(slotsBytes)
+    const slots = this.#slots.subarray(0, slotsBytes)
     const read = await readSome(this.#handle, slots, slotAt(index))
     slots.fill(0, read)
     for (let each = index; each < end; each++) {

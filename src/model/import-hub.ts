@@ -2,9 +2,8 @@
  * Fetches a model from a Hugging Face hub into a folder that `importModel` reads: a checkpoint in safetensors with what
  * belongs to it, or a GGUF file. What cannot be imported or has no room is refused before the first weight is fetched.
  */
-import { statfs } from 'node:fs/promises'
 import path from 'node:path'
-import { filesBelow, mkdir, readStoredText, rm } from '../disk/files.ts'
+import { filesBelow, mkdir, readStoredText, rm, statfs } from '../disk/files.ts'
 import { formatBytes } from '../base/units.ts'
 import { DiskBudgetError, DownloadError } from '../errors.ts'
 import { importBytes } from './import.ts'

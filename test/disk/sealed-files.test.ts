@@ -150,6 +150,13 @@ describe('a sealed file that is written whole', () => {
     expect(await files.readStoredText(join(root, 'one'), 100)).toBe('first')
   })
 
+  it('that somebody has put there as it is, is told from one that is missing', async () => {
+    await disk.writeFile(join(root, 'swarm.json'), '{}')
+    await expect(files.readStored(join(root, 'swarm.json'), 100)).rejects.toThrow(/not sealed, .*: skein seal/)
+    await expect(files.openRegular(join(root, 'swarm.json'))).rejects.toThrow(/not sealed, .*: skein seal/)
+    await expect(files.readStored(join(root, 'other'), 100)).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
   it('is refused when it has more bytes than its reader takes', async () => {
     await writeWhole(join(root, 'file'), pattern(101))
     await expect(files.readStored(join(root, 'file'), 100)).rejects.toThrow(/101 bytes, and at most 100/)
