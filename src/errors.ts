@@ -286,6 +286,12 @@ export class NotAdmittedError extends SkeinError {
   readonly exitCode = 4
 }
 
+/** Thrown when a report would tell more of requests than the budget allows that was set for all of them: says when there is room. */
+export class PrivacyBudgetError extends SkeinError {
+  override readonly name = 'PrivacyBudgetError'
+  readonly exitCode = 4
+}
+
 /** Thrown when there is no audit log where one is to be read, or its files cannot be read. */
 export class AuditError extends SkeinError {
   override readonly name = 'AuditError'

@@ -50,6 +50,7 @@ export { checkGrammar } from './model/grammar.ts'
 export { type AnyModel, isStoredGraph, type StoredGraph, type StoredModel } from './model/stored.ts'
 export type { GraphPort, Tensor, TensorData, Tensors, TensorType } from './model/tensors.ts'
 export type * from './peer/api.ts'
+export { type AuditFigures, type AuditReportInit, type FiguresReport, reportAudit } from './peer/audit-report.ts'
 export {
   type AuditLine,
   type AuditPlace,

@@ -30,3 +30,22 @@ export const auditHeadBytesMax = 4096
 export const auditReadFileBytesMax = 16 << 20
 /** How often a tail that follows looks for more. */
 export const auditFollowMs = 250
+
+// ── Reports ────────────────────────────────────────────────────────────────────────────────────────
+
+/** Tokens that one request counts at most where figures have noise: an answer has 256 unless somebody says otherwise, and noise grows with this. */
+export const reportTokensMax = 512
+/** The least ε: below it noise is thousands of requests. And the most: above it there is hardly any. */
+export const reportEpsilonMin = 0.01
+export const reportEpsilonMax = 10
+/** What reports of a log may spend in a period, and how long that is: one of ε = 1 a week. */
+export const reportBudgetDefault = 4
+export const reportPeriodMs = 28 * 24 * 3_600_000
+/** Hours of one report: a month and the hour that is not over, each with two figures. */
+export const reportHoursMax = 31 * 24 + 1
+/** From now back, where nobody says since when. */
+export const reportSinceMs = 24 * 3_600_000
+/** Models that are told of by name. */
+export const reportModelsMax = 64
+/** Bytes of what was spent: 50 a report, and ten a day for some years. */
+export const reportBudgetBytesMax = 1 << 20

@@ -1,7 +1,7 @@
 /** The commands that look and change nothing. */
 import { Argument, type Command } from 'commander'
 import type { CommandContext } from './context.ts'
-import { describeAudit } from './describe-audit.ts'
+import { describeAudit, describeReport } from './describe-audit.ts'
 import { shells } from './shells.ts'
 import { command, data, dataOf, json, openedData, seal } from './describe.ts'
 import { repeated, tcpAddress, words } from './flags.ts'
@@ -57,6 +57,7 @@ export function describeLooking(program: Command, context: CommandContext, end: 
       await trace(request, { ...options, data: dataOf(options) }, context)
     })
   describeAudit(program, context, end)
+  describeReport(program, context)
   describeCompletion(program)
 }
 

@@ -86,3 +86,9 @@ export const grantLifeMaxMs = 10 * 366 * 24 * 3_600_000
 
 /** Lines of an audit log that are shown at a time. */
 export const auditLinesMax = 10_000
+
+export const hourMs = 3_600_000
+/** Hours of one report are those of a month. */
+export const reportSinceMaxMs = 31 * 24 * hourMs
+/** A budget is for some years at most: by then a log has nothing of its beginning. */
+export const reportPeriodMaxMs = 3660 * 24 * hourMs

@@ -42,7 +42,7 @@ export async function verifyAudit(
   dir: string,
   { peer, signal }: { readonly peer?: PeerId; readonly signal?: AbortSignal } = {}
 ): Promise<VerifiedAudit> {
-  const folder = await folderOf(dir)
+  const folder = await auditFolderOf(dir)
   const isData = folder !== dir
   // A peer that runs writes its lines first, then where they end.
   const written = isData ? await readHead(dir) : undefined
@@ -75,7 +75,7 @@ export async function* tailAudit(
     clock = systemClock
   }: { readonly lines?: number; readonly follow?: boolean; readonly signal?: AbortSignal; readonly clock?: Clock } = {}
 ): AsyncGenerator<{ readonly text: string; readonly line: AuditLine }> {
-  const folder = await folderOf(dir)
+  const folder = await auditFolderOf(dir)
   let at: Place = { file: (await filesOf(folder)).at(-1)!, offset: 0 }
   let last: Uint8Array[] = []
   for await (const { file, bytes, isEnded } of storedLines(folder, { signal })) {
@@ -137,7 +137,7 @@ async function linesAfter(folder: string, at: Place): Promise<{ lines: Uint8Arra
 }
 
 /** Where the files of a log are: below a data directory, or in the folder itself. @throws {DataDirectoryError} */
-async function folderOf(dir: string): Promise<string> {
+export async function auditFolderOf(dir: string): Promise<string> {
   await checkOpened(dir)
   const below = join(dir, auditFolder)
   const isData = (await stat(below).catch(() => undefined))?.isDirectory() === true

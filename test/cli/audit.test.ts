@@ -79,3 +79,24 @@ it('says in a sentence that there is no log, or that it cannot be read', async (
   await expectFailure(skein(['audit', 'verify', dataDir]), 3, /^skein: .*audit cannot be read: /)
   await expectFailure(skein(['audit', 'verify', dataDir, '--data', dataDir]), 2, /say twice where the log is/)
 })
+
+it('report sums up, exactly or with noise that is counted down', async () => {
+  const dataDir = await folder()
+  await writeLog(dataDir, 3)
+  const exact = await skein(['report', dataDir])
+  expect([exact.code, exact.stderr]).toEqual([0, ''])
+  expect(exact.stdout).toMatch(
+    /: 3 requests, 36 tokens\n3 answered, 0 cancelled, 0 failed\n\nmodel +requests +tokens\nstories +3 +36\n/
+  )
+  expect(exact.stdout).toMatch(/exact figures, for use here/)
+  const noised = ['report', '--data', dataDir, '--epsilon', '1', '--budget', '1', '--model', 'stories']
+  const told = JSON.parse((await skein([...noised, '--json'])).stdout)
+  expect(told).toMatchObject({ event: 'report', privacy: { epsilon: 1, spent: 1, budget: 1 } })
+  expect(told.byModel.map(({ model }: { model: string }) => model)).toEqual(['stories', 'others'])
+  await expectFailure(
+    skein(noised),
+    4,
+    /^skein: reports on this log may spend 1 of epsilon in 672 hours, of which 0 is left/
+  )
+  await expectFailure(skein(['report', dataDir, '--epsilon', '0']), 2, /--epsilon takes a number from 0.01 to 10/)
+})
