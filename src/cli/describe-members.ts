@@ -48,8 +48,11 @@ export function describeMembers(program: Command, context: CommandContext): void
       program,
       'renew <peer>',
       'Give a member another certificate: through the peer of --data, or as a line for skein join there.'
-    ).option('--data <dir>', 'directory of a member that passes it on')
+    )
+      .option('--data <dir>', 'directory of a member that passes it on')
+      .addOption(seal())
   ).action(async (peer: string, options) => {
+    if (options.data !== undefined) await openedData(options)
     const { renew } = await import('./members.ts')
     await renew(peerName(peer), options, context)
   })

@@ -226,8 +226,9 @@ export class SealedFile implements OpenFile {
   async #flush(): Promise<void> {
     const held = this.#held
     if (held?.changed !== true) return
-    await this.#put(held.index, held.bytes.subarray(0, this.#lengthOf(held.index)))
+    // Who writes to a disk that is full hears of it once, and can close the file.
     held.changed = false
+    await this.#put(held.index, held.bytes.subarray(0, this.#lengthOf(held.index)))
   }
 
   async #put(index: number, chunk: Uint8Array): Promise<void> {

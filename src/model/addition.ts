@@ -141,7 +141,8 @@ export class PendingFile {
   async discard(): Promise<void> {
     if (this.#open) {
       this.#open = false
-      await this.#handle.close()
+      // What a full disk has no room for any more is not wanted.
+      await this.#handle.close().catch(() => {})
     }
     await rm(this.#temporary, { force: true })
   }

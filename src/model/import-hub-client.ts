@@ -262,7 +262,7 @@ export class HubClient {
       await handle.sync().catch(err => this.#unwritable(name, err))
     } finally {
       clearTimeout(timer)
-      await handle.close()
+      await handle.close().catch(err => this.#unwritable(name, err))
     }
   }
 

@@ -134,7 +134,12 @@ const has = (command: string): boolean => {
 const whyNoKeyring = (): string | undefined => {
   if (!has('keyctl')) return 'there is no keyctl: see .ci/run'
   try {
-    execFileSync('keyctl', ['show'], { stdio: 'ignore' })
+    // A container may show a keyring and take no key.
+    const id = execFileSync('keyctl', ['padd', 'user', `skein-test-${process.pid}`, '@u'], { input: 'x' })
+      .toString()
+      .trim()
+    execFileSync('keyctl', ['pipe', id], { stdio: 'ignore' })
+    execFileSync('keyctl', ['unlink', id, '@u'], { stdio: 'ignore' })
     return undefined
   } catch {
     return "the kernel's keyring cannot be used here"

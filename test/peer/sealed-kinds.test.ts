@@ -18,8 +18,11 @@ import {
   type Peer,
   type PeerInit,
   tailAudit,
-  verifyAudit
+  verifyAudit,
+  verifyModel
 } from '../../src/index.ts'
+import { filesBelow } from '../../src/disk/files.ts'
+import { placeOf } from '../../src/disk/opened.ts'
 import { digestOf } from '../../src/model/chunks.ts'
 import { chunkBytes } from '../../src/model/limits.ts'
 import { openStore } from '../../src/model/store.ts'
@@ -185,4 +188,47 @@ it('what has come of a file when its process dies: the next one goes on, and a c
     await dead.close()
   })
   expect(await seen(chunk(1).subarray(100, 132), chunk(2).subarray(100, 132))).toEqual([])
+})
+
+it('and a file whose seal is broken is named, or made anew where that costs nothing; nothing else is touched', {
+  timeout: 120_000
+}, async () => {
+  const swarm = newSwarm('sealed')
+  const source = join(await folder(), 'source')
+  await writeTiny(source)
+  const model = await within(() => importModel({ source, dataDir, name: 'small', origin: 'tests' }))
+  const first = await start({ swarm, model: 'small' })
+  await peers.pop()!.stop()
+  const all = await within(async () => {
+    const paths = await filesBelow(dataDir)
+    return paths.map(path => ({ within: path.slice(dataDir.length + 1), real: placeOf(path).real }))
+  })
+  expect(all.length).toBeGreaterThan(7)
+  for (const { within: name, real } of all) {
+    const before = await readFile(real)
+    const spoilt = Uint8Array.from(before)
+    spoilt[spoilt.length - 5]! ^= 1
+    await writeFile(real, spoilt)
+    const others = all.filter(other => other.real !== real && /identity|manifests|shards/.test(other.within))
+    const contents = await Promise.all(others.map(other => readFile(other.real)))
+    const warnings: string[] = []
+    const started = await start({ swarm, model: 'small', onWarning: message => warnings.push(message) }).catch(
+      (error: Error) => error
+    )
+    if (started instanceof Error) {
+      expect(started).toMatchObject({ exitCode: 3 })
+      expect(started.message).toMatch(/its seal is broken/)
+      expect(started.message).toContain(name)
+      expect(name).toMatch(/^identity\.key$|^models\/manifests\//)
+      // It is not made anew: a copy may be put back.
+      expect(Uint8Array.from(await readFile(real))).toEqual(spoilt)
+    } else {
+      expect(name).not.toMatch(/^identity/)
+      expect(started.id).toBe(first.id)
+      await peers.pop()!.stop()
+    }
+    for (const [i, other] of others.entries()) expect(await readFile(other.real)).toEqual(contents[i])
+    await writeFile(real, before)
+  }
+  await within(() => verifyModel(dataDir, model.id, { signal: AbortSignal.timeout(10_000) }))
 })
