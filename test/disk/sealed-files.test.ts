@@ -11,6 +11,9 @@ import { sealedChunkBytes } from '../../src/disk/limits.ts'
 import { appendLines, lineToStore, readLines, storedLine } from '../../src/disk/lines.ts'
 import { openFolder, placeOf } from '../../src/disk/opened.ts'
 import { writeWhole } from '../../src/disk/whole-file.ts'
+import { openStore } from '../../src/model/store.ts'
+import { Tmpfs, whyNoTmpfs } from '../lab/tmpfs.ts'
+import { needs } from '../needs.ts'
 import { scratchFolders } from '../scratch.ts'
 
 const folder = scratchFolders()
@@ -226,5 +229,48 @@ describe('a sealed directory', () => {
     close = openFolder(other, new Uint8Array(32).fill(7))
     await writeWhole(join(other, 'file'), 'text')
     expect(await files.readStoredText(join(root, 'file'), 100)).toBe('text')
+  })
+})
+
+describe('a disk that is full', needs(whyNoTmpfs()), () => {
+  let small: Tmpfs
+  let closeSmall: () => void
+  beforeEach(() => {
+    small = new Tmpfs(2 << 20)
+    closeSmall = openFolder(small.path, new Uint8Array(32).fill(9))
+  })
+  afterEach(() => {
+    closeSmall()
+    small.close()
+  })
+
+  it('says so, keeps nothing of what was given up, and takes the same when there is room', async () => {
+    const store = await openStore({ own: join(small.path, 'models') })
+    const signal = AbortSignal.timeout(20_000)
+    const bytes = pattern(1 << 20)
+    const put = async (): Promise<string> => {
+      const addition = await store.begin()
+      const file = await addition.create(bytes.length)
+      try {
+        // In bites that fit no chunk: the last of each lies in memory until the next.
+        for (let at = 0; at < bytes.length; at += 100_000) await file.write(bytes.subarray(at, at + 100_000), at)
+        const { sha256 } = await file.finish({ signal })
+        await addition.commit()
+        return sha256
+      } catch (error) {
+        await file.discard()
+        await addition.rollBack()
+        throw error
+      }
+    }
+    await store.begin().then(each => each.rollBack())
+    small.fill({ leaving: 600_000 })
+    await expect(put()).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect(await files.readdir(store.ownShards)).toEqual([])
+    await expect(writeWhole(join(small.path, 'file'), bytes)).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect(await files.readdir(small.path)).toEqual(['models'])
+    small.free()
+    const sha256 = await put()
+    expect(Buffer.compare(readFileSync(join(store.ownShards, sha256)), bytes)).toBe(0)
   })
 })
