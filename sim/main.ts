@@ -16,6 +16,8 @@ import { jobsDefault, liveThroughMany } from './crowd.ts'
 import { BrokenPromise } from './promises.ts'
 import { reportPaths } from './report-paths.ts'
 import { measureConverging } from './converging.ts'
+import { BrokenMembership } from './members-machine.ts'
+import { MembersWorld } from './members-world.ts'
 import { flyingKinds, measureFlying } from './flying.ts'
 import { measureLarge, measurePlacing } from './placing.ts'
 import { drawScenario } from './random-world.ts'
@@ -31,6 +33,7 @@ const usage = `Usage: npm run sim -- [options]
   --jobs N              threads for that (default: as many as there are processors); the outcome is the same
   --placement N         measure placement on N random swarms against baselines from the literature
   --converging N        change N random swarms, each in three ways, and measure when placement rests
+  --members N           live through N worlds of members who are captured and revoked, from --seed on
   --peers N             so many peers in all, in the scenario's proportions
   --minutes M           so many virtual minutes
   --live                have real peers live the scenario too, and compare what was simulated with what was measured
@@ -135,7 +138,7 @@ function checkReport(path: string, inputs: readonly string[]): void {
 /** What would be ignored is refused: who says it believes that it was done. */
 function checkTogether(values: Readonly<Record<string, unknown>>): void {
   const isSaid = (name: string): boolean => values[name] !== undefined && values[name] !== false
-  const [crowd, other] = ['seeds', 'placement', 'converging'].filter(isSaid)
+  const [crowd, other] = ['seeds', 'placement', 'converging', 'members'].filter(isSaid)
   if (other !== undefined) throw new UsageError(`--${crowd} and --${other} are two runs: say one of them`)
   const stray = ['scenario', 'peers', 'minutes', 'live', 'report'].find(isSaid)
   if (crowd !== undefined && stray !== undefined) {
@@ -215,6 +218,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
       jobs: { type: 'string' },
       placement: { type: 'string' },
       converging: { type: 'string' },
+      members: { type: 'string' },
       peers: { type: 'string' },
       minutes: { type: 'string' },
       live: { type: 'boolean', default: false },
@@ -263,6 +267,8 @@ async function command(args: string[], print: (line: string) => void, note: (lin
     if (values.json) print(JSON.stringify({ ...result, flying, large }))
     return 0
   }
+  const members = whole(values.members, 'members', 1)
+  if (members !== undefined) return manyOfMembers({ first: seed, count: members, json: values.json }, print)
   const converging = whole(values.converging, 'converging', 1)
   if (converging !== undefined) {
     const result = await measureConverging(seed, converging)
@@ -350,6 +356,32 @@ function writeReportFile(path: string, text: string): void {
   } catch (error) {
     throw new UsageError(`--report: ${path} cannot be written (${(error as { code?: string }).code})`)
   }
+}
+
+/** Worlds of members until a promise is broken. */
+async function manyOfMembers(
+  { first, count, json }: { first: number; count: number; json: boolean },
+  print: (line: string) => void
+): Promise<number> {
+  const sum = { revocations: 0, admissions: 0, refusals: 0, doors: 0, checks: 0 }
+  for (let seed = first; seed < first + count; seed++) {
+    try {
+      const counts = await new MembersWorld(seed).run()
+      for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += counts[name]
+    } catch (error) {
+      if (!(error instanceof BrokenMembership)) throw error
+      print(`broken: ${error.message}`)
+      if (json) print(JSON.stringify({ event: 'broken', promise: error.promise, seed, message: error.message }))
+      print(`npm run sim -- --members 1 --seed ${seed}`)
+      return 1
+    }
+    if ((seed - first + 1) % 500 === 0) print(`${seed - first + 1} worlds`)
+  }
+  const { revocations, admissions, refusals, doors, checks } = sum
+  print(`${count} worlds of members from seed ${first}: no promise broken in ${checks} checks`)
+  print(`${revocations} revocations, ${admissions} admissions, ${doors} by the door, ${refusals} refusals`)
+  if (json) print(JSON.stringify({ event: 'members', first, count, broken: 0, ...sum }))
+  return 0
 }
 
 /** Random worlds until a promise is broken. How long it took goes to `note`: everything else is decided by the seeds. */

@@ -3,7 +3,7 @@
  * that comes in. Times are not judged here: a certificate that is read is right in all but its time.
  */
 import { sha256 } from '@noble/hashes/sha2.js'
-import { bytesToHex } from '@noble/hashes/utils.js'
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { Certificate as CertificateBytes, Grant as GrantBytes } from '../../protocols/trust.ts'
 import { inDomain } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
@@ -192,10 +192,9 @@ export function swarmIdOf(authority: Uint8Array, recovery: Uint8Array): string {
   return bytesToHex(sha256(new Uint8Array([...text, ...authority, ...recovery])))
 }
 
+/** Bytes from hex digits. */
 export function hexBytes(hex: string): Uint8Array {
-  const bytes = new Uint8Array(hex.length / 2)
-  for (let at = 0; at < bytes.length; at++) bytes[at] = Number.parseInt(hex.slice(2 * at, 2 * at + 2), 16)
-  return bytes
+  return hexToBytes(hex)
 }
 
 /** Bytes in an ArrayBuffer of their own kind, as the generated codecs are typed. */

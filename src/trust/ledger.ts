@@ -139,6 +139,12 @@ export class Ledger {
     return refused(refusal)
   }
 
+  /** When the last of a peer's certificates ends, in ms since 1970, whatever else they are worth; 0 where there is none. */
+  endOf(key: KeyText): number {
+    const peers = (this.#bySubject.get(key) ?? []).filter(({ last }) => last.kind === 'peer')
+    return Math.max(0, ...peers.map(({ notAfterMs }) => notAfterMs))
+  }
+
   /** Whether a key has any certificate of this swarm, whatever it is worth now. */
   isKnown(key: KeyText): boolean {
     return this.#bySubject.has(key)
@@ -147,20 +153,20 @@ export class Ledger {
   /** Why a certificate is worth nothing now: a sentence; undefined where it is good. */
   refusalOf(certificate: Certificate, nowMs: number): string | undefined {
     const { last, grants, notBeforeMs, notAfterMs } = certificate
-    const who = peerOfKey(hexBytes(last.subject))
+    const who = (): string => peerOfKey(hexBytes(last.subject))
     for (const { issuer, subject, serial } of grants) {
       const revocation = this.#voided(issuer) ?? this.#voided(subject) ?? this.#voided(serial)
       if (revocation === undefined) continue
       const reason = revocation.reason === '' ? '' : `: ${revocation.reason}`
-      return `${who} was revoked${reason}`
+      return `${who()} was revoked${reason}`
     }
     const users = last.kind === 'peer' ? this.#bySerial.get(last.serial) : undefined
     if (users !== undefined && users.size > 1) {
       const others = [...users].filter(key => key !== last.subject).map(key => peerOfKey(hexBytes(key)))
-      return `${who} and ${others.join(', ')} have certificates by one invitation, which is for one machine: neither counts, revoke both and invite anew`
+      return `${who()} and ${others.join(', ')} have certificates by one invitation, which is for one machine: neither counts, revoke both and invite anew`
     }
-    if (nowMs >= notAfterMs) return `the certificate of ${who} ended on ${dateText(notAfterMs)}`
-    if (nowMs < notBeforeMs) return `the certificate of ${who} begins on ${dateText(notBeforeMs)}: a clock is wrong`
+    if (nowMs >= notAfterMs) return `the certificate of ${who()} ended on ${dateText(notAfterMs)}`
+    if (nowMs < notBeforeMs) return `the certificate of ${who()} begins on ${dateText(notBeforeMs)}: a clock is wrong`
     return undefined
   }
 

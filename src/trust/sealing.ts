@@ -15,10 +15,17 @@ const tagBytes = 16
 /** One key seals one secret: a nonce is never used twice. */
 const nonce = new Uint8Array(12)
 
-/** A new secret for an epoch, and the epoch with that secret sealed to each of these keys. */
-export function drawEpoch(number: number, recipients: readonly KeyText[]): { secret: Uint8Array; epoch: Epoch } {
-  const secret = new Uint8Array(randomBytes(secretBytes))
-  const own = x25519.utils.randomSecretKey()
+/**
+ * A new secret for an epoch, and the epoch with that secret sealed to each of these keys.
+ * @param random gives so many random bytes @default the machine's
+ */
+export function drawEpoch(
+  number: number,
+  recipients: readonly KeyText[],
+  random: (bytes: number) => Uint8Array = randomBytes
+): { secret: Uint8Array; epoch: Epoch } {
+  const secret = new Uint8Array(random(secretBytes))
+  const own = new Uint8Array(random(secretBytes))
   const sender = x25519.getPublicKey(own)
   const sealed = new Map<KeyText, Uint8Array>()
   for (const recipient of recipients) {

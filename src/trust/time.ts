@@ -46,18 +46,20 @@ export class TrustedTime {
   }
 
   /**
-   * A peer that has just started with a clock far ahead takes everybody for expired: where two members or more agree on an earlier time,
-   * and it is no earlier than what is signed, that is the time.
+   * A peer that has just started with a clock far ahead takes everybody for expired, and one without a clock chip that has been off for long
+   * takes the expired for members: where two members or more agree on another time, more of them than say anything else, and it is no earlier than what is
+   * signed, that is the time.
    */
   settle(clocks: { readonly wallMs: number; readonly steadyMs: number }): number {
     const nowMs = this.now(clocks)
-    const behind = [...this.#others.values()].filter(apart => apart < -clockToleranceMs).sort((a, b) => a - b)
-    const middle = behind[Math.floor(behind.length / 2)]
-    if (middle === undefined || behind.length < 2 || 2 * behind.length <= this.#others.size) return nowMs
-    if (behind.filter(apart => Math.abs(apart - middle) <= clockToleranceMs).length < 2) return nowMs
+    const apart = [...this.#others.values()].sort((a, b) => a - b)
+    const middle = apart[Math.floor(apart.length / 2)]
+    if (middle === undefined || Math.abs(middle) <= clockToleranceMs) return nowMs
+    const agreeing = apart.filter(each => Math.abs(each - middle) <= clockToleranceMs).length
+    if (agreeing < 2 || 2 * agreeing <= apart.length) return nowMs
     const timeMs = nowMs + middle
     if (timeMs < this.#floorMs) return nowMs
-    for (const [peer, apart] of this.#others) this.#others.set(peer, apart - middle)
+    for (const [peer, each] of this.#others) this.#others.set(peer, each - middle)
     this.#at = { timeMs, steadyMs: clocks.steadyMs }
     return timeMs
   }

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs'
 import { registerHooks, stripTypeScriptTypes } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { memberMutants } from './member-mutants.ts'
 import type { Storm } from './storms.ts'
 
 export interface Mutant {
@@ -18,7 +19,7 @@ export interface Mutant {
   /** What is otherwise besides, which alone breaks no promise: without it nobody comes to where the fault is. */
   readonly beside?: Pick<Mutant, 'file' | 'original' | 'mutated'>
   /** Where it shows: in random worlds unless said, else in those of `storms.ts`. */
-  readonly storm?: Storm
+  readonly storm?: Storm | 'members'
   /** Worlds within which it must be caught: the first one's seed, and how many. */
   readonly from: number
   readonly seeds: number
@@ -556,7 +557,8 @@ export const mutants: readonly Mutant[] = [
     storm: 'lying-source',
     from: 1,
     seeds: 5
-  }
+  },
+  ...memberMutants
 ]
 
 /** Sources without types, by path: what most mutants share is stripped once. */
@@ -608,9 +610,10 @@ async function hunt(
   number: number | 'none',
   from: number,
   seeds: number,
-  storm?: Storm
+  storm?: Storm | 'members'
 ): Promise<{ seed: number; broken: string } | undefined> {
   const load = async (file: string) => import(`${pathToFileURL(root + file).href}?mutant=${number}`)
+  if (storm === 'members') return huntMembers(load, from, seeds)
   const { World } = (await load('sim/world.ts')) as typeof import('../../sim/world.ts')
   const { drawScenario } = (await load('sim/random-world.ts')) as typeof import('../../sim/random-world.ts')
   const { drawStorm } = (await load('test/sim/storms.ts')) as typeof import('./storms.ts')
@@ -623,6 +626,23 @@ async function hunt(
       if (answered < (scenario.watch.answeredRatioMin ?? 0) * asked) {
         return { seed, broken: `${answered} of ${asked} prompts were answered` }
       }
+    } catch (error) {
+      return { seed, broken: (error as Error).message.split('\n')[0]! }
+    }
+  }
+  return undefined
+}
+
+/** The same in worlds of members. */
+async function huntMembers(
+  load: (file: string) => Promise<unknown>,
+  from: number,
+  seeds: number
+): Promise<{ seed: number; broken: string } | undefined> {
+  const { MembersWorld } = (await load('sim/members-world.ts')) as typeof import('../../sim/members-world.ts')
+  for (let seed = from; seed < from + seeds; seed++) {
+    try {
+      await new MembersWorld(seed).run()
     } catch (error) {
       return { seed, broken: (error as Error).message.split('\n')[0]! }
     }

@@ -49,6 +49,15 @@ describe('trusted time', () => {
     expect(Math.abs(time.now(ahead) - today), 'and stays').toBeLessThanOrEqual(20_000)
   })
 
+  it('goes on to what two members say, on a machine without a clock chip that has been off for long', () => {
+    const time = new TrustedTime(today)
+    const first = { wallMs: 0, steadyMs: 0 }
+    time.heard('a', today + 5 * hour, first)
+    expect(time.settle(first)).toBe(today)
+    time.heard('b', today + 5 * hour, first)
+    expect(time.settle(first)).toBe(today + 5 * hour)
+  })
+
   it('is not talked into a time before what is signed, nor by a minority', () => {
     const time = new TrustedTime(today)
     const right = { wallMs: today + hour, steadyMs: 0 }
