@@ -219,6 +219,11 @@ export namespace TrustFrame {
     value: number
   }
 
+  export interface TrustFrameHelloSecretFieldEvent {
+    field: '$.hello.secret'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export interface TrustFrameKnownDigestsFieldEvent {
     field: '$.known.digests'
     value: Uint8Array<ArrayBuffer>
@@ -273,7 +278,7 @@ export namespace TrustFrame {
     return decodeMessage(buf, TrustFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TrustFrame>): Generator<TrustFrameHelloCertificateGrantsPayloadFieldEvent | TrustFrameHelloCertificateGrantsSignatureFieldEvent | TrustFrameHelloTimeMsFieldEvent | TrustFrameHelloDigestFieldEvent | TrustFrameHelloEpochFieldEvent | TrustFrameKnownDigestsFieldEvent | TrustFrameItemsCertificateGrantsPayloadFieldEvent | TrustFrameItemsCertificateGrantsSignatureFieldEvent | TrustFrameItemsStatementPayloadFieldEvent | TrustFrameItemsStatementSignatureFieldEvent | TrustFrameVerdictRefusalFieldEvent | TrustFrameSecretsEpochFieldEvent | TrustFrameSecretsSecretFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TrustFrame>): Generator<TrustFrameHelloCertificateGrantsPayloadFieldEvent | TrustFrameHelloCertificateGrantsSignatureFieldEvent | TrustFrameHelloTimeMsFieldEvent | TrustFrameHelloDigestFieldEvent | TrustFrameHelloEpochFieldEvent | TrustFrameHelloSecretFieldEvent | TrustFrameKnownDigestsFieldEvent | TrustFrameItemsCertificateGrantsPayloadFieldEvent | TrustFrameItemsCertificateGrantsSignatureFieldEvent | TrustFrameItemsStatementPayloadFieldEvent | TrustFrameItemsStatementSignatureFieldEvent | TrustFrameVerdictRefusalFieldEvent | TrustFrameSecretsEpochFieldEvent | TrustFrameSecretsSecretFieldEvent> {
     return streamMessage(buf, TrustFrame.codec(), opts)
   }
 }
@@ -283,6 +288,7 @@ export interface Hello {
   timeMs: number
   digest: Uint8Array<ArrayBuffer>
   epoch: number
+  secret: Uint8Array<ArrayBuffer>
 }
 
 export namespace Hello {
@@ -315,6 +321,11 @@ export namespace Hello {
           w.uint32(obj.epoch)
         }
 
+        if ((obj.secret != null && obj.secret.byteLength > 0)) {
+          w.uint32(42)
+          w.bytes(obj.secret)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -322,7 +333,8 @@ export namespace Hello {
         const obj: any = {
           timeMs: 0,
           digest: uint8ArrayAlloc(0),
-          epoch: 0
+          epoch: 0,
+          secret: uint8ArrayAlloc(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -347,6 +359,10 @@ export namespace Hello {
             }
             case 4: {
               obj.epoch = reader.uint32()
+              break
+            }
+            case 5: {
+              obj.secret = reader.bytes()
               break
             }
             default: {
@@ -392,6 +408,13 @@ export namespace Hello {
               }
               break
             }
+            case 5: {
+              yield {
+                field: `${prefix}.secret`,
+                value: reader.bytes()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -431,6 +454,11 @@ export namespace Hello {
     value: number
   }
 
+  export interface HelloSecretFieldEvent {
+    field: '$.secret'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export function encode (obj: Partial<Hello>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Hello.codec())
   }
@@ -439,7 +467,7 @@ export namespace Hello {
     return decodeMessage(buf, Hello.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Hello>): Generator<HelloCertificateGrantsPayloadFieldEvent | HelloCertificateGrantsSignatureFieldEvent | HelloTimeMsFieldEvent | HelloDigestFieldEvent | HelloEpochFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Hello>): Generator<HelloCertificateGrantsPayloadFieldEvent | HelloCertificateGrantsSignatureFieldEvent | HelloTimeMsFieldEvent | HelloDigestFieldEvent | HelloEpochFieldEvent | HelloSecretFieldEvent> {
     return streamMessage(buf, Hello.codec(), opts)
   }
 }

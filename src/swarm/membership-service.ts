@@ -103,6 +103,9 @@ export class Membership {
       get epoch() {
         return own.#epochs.number
       },
+      get secretDigest() {
+        return own.#epochs.digest
+      },
       nowMs: () => this.nowMs(),
       heard: (key, timeMs) => this.#time.heard(key, timeMs, this.#clocks()),
       secrets: () => this.#epochs.secrets(),

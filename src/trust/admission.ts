@@ -23,6 +23,8 @@ export interface Desk {
   heard(key: KeyText, timeMs: number): void
   /** The newest epoch of which this peer has the secret. */
   readonly epoch: number
+  /** SHA-256 of the secret by which it takes handshakes now. */
+  readonly secretDigest: Uint8Array
   /** What a member lacks that has only older ones. */
   secrets(): readonly EpochSecret[]
   /** Items that were not known, in their order; and secrets that a member gives. */
@@ -133,7 +135,8 @@ export class Admission {
       certificate: { grants: signedGrants(desk.certificate) },
       timeMs: desk.nowMs(),
       digest: owned(desk.ledger.digest),
-      epoch: desk.epoch
+      epoch: desk.epoch,
+      secret: owned(desk.secretDigest)
     }
   }
 
@@ -147,7 +150,9 @@ export class Admission {
 
   #secretsFor(): TrustFrame['secrets'] {
     const { desk } = this.#init
-    if ((this.#hello?.epoch ?? 0) >= desk.epoch) return []
+    // Halves of a swarm may have begun epochs of one number: whom one of them was not sealed to has it from those who have both.
+    const { epoch: theirs = 0, secret = new Uint8Array() } = this.#hello ?? {}
+    if (theirs > desk.epoch || (theirs === desk.epoch && sameBytes(secret, desk.secretDigest))) return []
     return desk.secrets().map(({ epoch, secret }) => ({ epoch, secret: owned(secret) }))
   }
 

@@ -55,6 +55,12 @@ export class Epochs {
     return sha256(new Uint8Array([...text, ...secrets.flatMap(secret => [...secret])]))
   }
 
+  /** SHA-256 of what a handshake takes now; empty without any. */
+  get digest(): Uint8Array {
+    const { current } = this
+    return current === undefined ? new Uint8Array() : sha256(current)
+  }
+
   /** Secrets that open a handshake now, the newest first. */
   open(nowMs: number): Uint8Array[] {
     this.#past = this.#past.filter(({ untilMs }) => untilMs > nowMs)

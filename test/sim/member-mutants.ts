@@ -90,6 +90,14 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     seeds: 20
   },
   {
+    name: 'keep a secret from who has another one of the same number',
+    file: admission,
+    original: 'if (theirs > desk.epoch || (theirs === desk.epoch && sameBytes(secret, desk.secretDigest))) return []',
+    mutated: 'if (theirs >= desk.epoch) return []',
+    from: 1097,
+    seeds: 20
+  },
+  {
     name: 'forget what was known at a restart',
     file: service,
     original: 'for (const item of [...items, itemOfCertificate(file.certificate)]) this.#restore(item, nowMs)',

@@ -292,8 +292,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'believe every signature',
     file: 'src/stage/check.ts',
-    original: 'if (isGenuine(terms, verify)) return undefined',
-    mutated: 'if (true) return undefined',
+    original: 'if (!isGenuine(terms, verify))',
+    mutated: 'if (false)',
     storm: 'thieves',
     from: 1,
     seeds: 3

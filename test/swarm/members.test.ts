@@ -129,6 +129,7 @@ async function rogueWith(
         ledger,
         certificate: own,
         epoch: 1,
+        secretDigest: new Uint8Array(),
         nowMs: () => Date.now(),
         heard: () => {},
         secrets: () => [],

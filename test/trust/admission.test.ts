@@ -24,11 +24,13 @@ interface Member {
 
 function member({
   epoch = 1,
+  of = epoch,
   by = authority,
   at = start,
   more = {}
 }: {
   epoch?: number
+  of?: number
   by?: SigningKey
   at?: number
   more?: Partial<Grant>
@@ -62,7 +64,8 @@ function member({
     nowMs: () => at,
     heard: (peer, timeMs) => clocks.set(peer, timeMs),
     epoch,
-    secrets: () => [{ epoch, secret: new Uint8Array(32).fill(epoch) }],
+    secretDigest: new Uint8Array(32).fill(of),
+    secrets: () => [{ epoch, secret: new Uint8Array(32).fill(of) }],
     learnt: (items, secrets) => {
       learnt.push(...items)
       given.push(...secrets)
@@ -190,6 +193,10 @@ describe('an admission', () => {
     meet(away, awake)
     expect(away.given.map(({ epoch }) => epoch)).toEqual([5])
     expect(awake.given).toEqual([])
+    // Two halves of a split swarm have begun an epoch each.
+    const [left, right] = [member({ epoch: 5, of: 6 }), member({ epoch: 5, of: 7 })]
+    meet(left, right)
+    expect([left, right].map(({ given }) => given.map(({ secret }) => secret[0]))).toEqual([[7], [6]])
     const captured = member({ epoch: 2 })
     awake.desk.ledger.add(revoke(captured.key), start)
     meet(captured, awake)
@@ -207,7 +214,9 @@ describe('an admission', () => {
     expect(() => twice.take(hello)).toThrow('two hellos')
     const fresh = new Admission({ isDialler: false, remote: a.key.key, desk: member().desk })
     expect(
-      fresh.take(TrustFrame.encode({ hello: { timeMs: 1, digest: new Uint8Array(32), epoch: 1 } })).outcome
+      fresh.take(
+        TrustFrame.encode({ hello: { timeMs: 1, digest: new Uint8Array(32), epoch: 1, secret: new Uint8Array() } })
+      ).outcome
     ).toMatchObject({ isAdmitted: false })
   })
 })
