@@ -214,10 +214,15 @@ export function boundOf(kind: SealedKind, last: boolean, place: string): Bound {
   return kind === 'whole' ? { last, place } : inPieces
 }
 
+/** Whether a file that begins so is sealed, by whatever key. */
+export function isSealedHeader(header: Uint8Array): boolean {
+  return header.length >= headerBytes && magic.every((byte, i) => header[i] === byte)
+}
+
 /** @throws {DamagedFileError} */
 function kindOf(header: Uint8Array): SealedKind {
   const kind = kinds[(header[magic.length] ?? 0) - 1]
-  if (header.length < headerBytes || kind === undefined || !magic.every((byte, i) => header[i] === byte)) {
+  if (kind === undefined || !isSealedHeader(header)) {
     throw new DamagedFileError('it is not sealed, in a directory whose files are')
   }
   return kind

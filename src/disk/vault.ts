@@ -3,7 +3,7 @@
  * memory alone while the directory is open.
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { readPlainText } from '../base/plain-file.ts'
@@ -12,6 +12,7 @@ import { DataDirectoryError, SealError } from '../errors.ts'
 import { makeFolder } from './folders.ts'
 import { vaultBytesMax } from './limits.ts'
 import { isOpen, isPlainName, keysWithin, openFolder } from './opened.ts'
+import { headerBytes, isSealedHeader } from './sealed-bytes.ts'
 import { describeSeal, type Seal, sealOf, type SealRecord, sealSchema } from './seal-source.ts'
 import { writeWhole } from './whole-file.ts'
 
@@ -83,6 +84,16 @@ export async function whyNotAllSealed(dataDir: string): Promise<string | undefin
   return `${plain[0]}${more} in ${dataDir} is not sealed, whoever has the disk reads it: skein seal ${dataDir} with the same --seal seals it`
 }
 
+/**
+ * Whether a directory can be sealed where it lies, before anything is changed there.
+ *
+ * @throws {SealError} {DataDirectoryError}
+ */
+export async function checkConvertible(dataDir: string, seal: string): Promise<void> {
+  sealOf(seal, dataDir)
+  if ((await readVault(dataDir)) === undefined) await checkNotSealed(dataDir)
+}
+
 /** Begins to seal a directory that holds files: nobody opens it until it is done. Goes on with one that was begun. */
 export async function beginConversion(
   dataDir: string,
@@ -130,9 +141,34 @@ async function checkEmpty(dataDir: string, { given }: Seal): Promise<boolean> {
     throw new DataDirectoryError(`${dataDir} cannot be read: ${reasonOf(error)}`)
   })
   if (names.every(name => name !== 'skein.json' && isPlainName(name))) return true
+  await checkNotSealed(dataDir)
   throw new SealError(
     `${dataDir} is not sealed and holds files already: skein seal ${dataDir} --seal ${given} seals them where they lie, or name a new directory`
   )
+}
+
+/**
+ * Where `skein.json` is gone, files that are sealed have nothing that opens them until it is back: a new key would only seal them once more.
+ *
+ * @throws {SealError}
+ */
+async function checkNotSealed(dataDir: string): Promise<void> {
+  for (const entry of await readdir(dataDir, { withFileTypes: true })) {
+    if (!entry.isFile() || !(await beginsSealed(join(dataDir, entry.name)))) continue
+    throw new SealError(
+      `${dataDir} holds sealed files, and its skein.json does not say what opens them: restore that from a copy; nothing there was changed`
+    )
+  }
+}
+
+async function beginsSealed(file: string): Promise<boolean> {
+  const handle = await open(file, 'r')
+  try {
+    const { buffer, bytesRead } = await handle.read(new Uint8Array(headerBytes), 0, headerBytes, 0)
+    return isSealedHeader(buffer.subarray(0, bytesRead))
+  } finally {
+    await handle.close()
+  }
 }
 
 /** Seals a new directory. */

@@ -10,7 +10,7 @@ import { copyFile } from '../disk/files.ts'
 import { isFolder } from '../disk/folders.ts'
 import { appendLines } from '../disk/lines.ts'
 import { isPlainName, keysWithin, openFolder, placeOf } from '../disk/opened.ts'
-import { beginConversion } from '../disk/vault.ts'
+import { beginConversion, checkConvertible } from '../disk/vault.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
 import { lockFolder } from './data-dir.ts'
@@ -49,6 +49,7 @@ export async function sealDirectory(
   } = {}
 ): Promise<SealedDirectory> {
   if (!(await isFolder(dataDir))) throw new DataDirectoryError(`there is no directory ${dataDir} to seal`)
+  await checkConvertible(dataDir, seal)
   const unlock = await lockFolder(dataDir)
   try {
     const { key, done } = await beginConversion(dataDir, seal)

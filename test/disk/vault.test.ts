@@ -11,6 +11,7 @@ import { readStoredText } from '../../src/disk/files.ts'
 import { checkOpened, openSealed } from '../../src/disk/vault.ts'
 import { writeWhole } from '../../src/disk/whole-file.ts'
 import { openDataDir } from '../../src/swarm/data-dir.ts'
+import { sealDirectory } from '../../src/swarm/sealing-service.ts'
 import { needs } from '../needs.ts'
 import { scratchFolders } from '../scratch.ts'
 
@@ -108,7 +109,11 @@ describe('a directory', () => {
       message: expect.stringMatching(/does not say how .* is sealed \(seal\.key\)/)
     })
     await writeFile(join(dir, 'skein.json'), '')
-    await expect(openSealed(dir, key)).rejects.toEqual(sealError(/not sealed and holds files/))
+    await expect(openSealed(dir, key)).rejects.toEqual(
+      sealError(/holds sealed files, and its skein\.json does not say what opens them/)
+    )
+    await expect(sealDirectory(dir, key)).rejects.toEqual(sealError(/holds sealed files/))
+    expect(await readFile(join(dir, 'skein.json'), 'utf8')).toBe('')
   })
 
   it('is locked and opened by who runs on it, and takes nothing afterwards', async () => {

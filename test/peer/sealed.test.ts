@@ -12,6 +12,7 @@ import {
   removeModel,
   sealDirectory,
   type StoredModel,
+  verifyAudit,
   verifyModel
 } from '../../src/index.ts'
 import { loadIdentity } from '../../src/swarm/identity.ts'
@@ -220,7 +221,7 @@ it('can be sealed where it lies, and goes on after that was cut short', { timeou
   const plain = await machine({ sealed: false })
   const { seal } = await machine()
   const model = await imported(plain)
-  const first = await start(swarm, plain)
+  const first = await start(swarm, plain, { audit: true })
   await expect.poll(() => serves(first), { timeout: 60_000 }).toBe(true)
   const expected = await ids(first)
   await expect(sealDirectory(plain.dataDir, seal!)).rejects.toThrow(/is in use by process/)
@@ -247,7 +248,9 @@ it('can be sealed where it lies, and goes on after that was cut short', { timeou
     } else last = sealed.files
   }
   expect(found(await copyOf(plain.dataDir), new Map([...secrets, ['the keys', stray]]))).toEqual([])
-  const again = await start(swarm, { dataDir: plain.dataDir, seal })
+  const sealed = { dataDir: plain.dataDir, seal }
+  expect(await within(sealed, () => verifyAudit(plain.dataDir))).toMatchObject({ problem: null, knownBy: 'key' })
+  const again = await start(swarm, sealed, { audit: true })
   expect(again.id).toBe(first.id)
   await expect.poll(() => serves(again), { timeout: 60_000 }).toBe(true)
   expect(await ids(again)).toEqual(expected)
