@@ -110,7 +110,7 @@ export class AuditVerifier {
     if (this.#cut !== undefined && !this.#explains(line)) return
     this.#member ??= line.member
     const signature = signatureOf(text, this.#member, this.#verify)
-    const wrong = this.#wrongWith(line, text, place) ?? this.#forgery(line, signature, place)
+    const wrong = this.#wrongWith(line, { text, signature, place }) ?? this.#forgery(line, signature, place)
     if (wrong === undefined) this.#accept(line, { text, signature, place })
     else this.#suspect = wrong
   }
@@ -158,7 +158,10 @@ export class AuditVerifier {
     return true
   }
 
-  #wrongWith(line: AuditHeader, text: string, place: AuditPlace): Suspect | undefined {
+  #wrongWith(
+    line: AuditHeader,
+    { text, signature, place }: { readonly text: string; readonly signature: string; readonly place: AuditPlace }
+  ): Suspect | undefined {
     if (line.member !== this.#member) {
       return { problem: forged(place, `it is a line of ${line.member}, and the log is of ${this.#member}`) }
     }
@@ -177,6 +180,10 @@ export class AuditVerifier {
       return { problem: { ...place, kind: line.n === 1 ? 'forged' : 'moved', message } }
     }
     if (line.prev !== head.digest) {
+      // Who signed this one had the other one before him as it was.
+      if (signature === 'good') {
+        return { problem: changed(this.#previous!, 'it was changed after the next one was written and signed') }
+      }
       const problem = changed(place, 'its digest of the line before it is wrong: one of the two was changed')
       return { problem, digest: digestOf(text), previous: this.#previous! }
     }

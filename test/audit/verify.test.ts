@@ -71,6 +71,13 @@ describe('names the first line that', () => {
     })
   })
 
+  it('was changed, right before one that is signed', async () => {
+    const { problem } = await rewrite(await threeRuns(), lines =>
+      lines.with(12, edited(lines[12]!, /"client":"local"/, '"client":"alice"'))
+    )
+    expect(problem).toMatchObject({ kind: 'changed', line: 13, message: expect.stringMatching(/written and signed$/) })
+  })
+
   it('was changed by a byte, whatever byte it is', async () => {
     const dataDir = await threeRuns()
     const whole = await readFile(join(dataDir, 'audit', file))
