@@ -87,8 +87,15 @@ export {
   renewMember
 } from './peer/enrolment.ts'
 export { keepItems, membersOf } from './peer/known-members.ts'
-export { type RevokeInit, revokeMember, type SuccessionInit, succeedAuthority } from './peer/revoking.ts'
+export {
+  type RevokeDeputyInit,
+  revokeDeputy,
+  type RevokeInit,
+  revokeMember,
+  type SuccessionInit,
+  succeedAuthority
+} from './peer/revoking.ts'
 export { sealDirectory, type SealedDirectory } from './swarm/sealing-service.ts'
 export { initSwarm } from './swarm/swarm-file.ts'
-export type { MemberFacts } from './trust/members.ts'
+export type { DeputyFacts, MemberFacts } from './trust/members.ts'
 export { type Power, powers, type Role, roles } from './trust/roles.ts'

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { powers, roles } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { command, data, json, openedData, seal } from './describe.ts'
-import { duration, listOf, peerName, repeated, words } from './flags.ts'
+import { duration, listOf, peerName, peerOrDeputy, repeated, words } from './flags.ts'
 import { grantLifeMaxMs, grantLifeMinMs } from './limits.ts'
 
 export function describeMembers(program: Command, context: CommandContext): void {
@@ -37,11 +37,11 @@ export function describeMembers(program: Command, context: CommandContext): void
     command(
       program,
       'revoke <peer>',
-      'Put a member out for good, everywhere, and change the secret for those who remain.'
-    )
+      'Put a member out for good, everywhere, and change the secret for those who remain; or a deputy, by its key.'
+    ).option('--last', 'it may be the last deputy that may revoke')
   ).action(async (peer: string, options) => {
     const { revoke } = await import('./members.ts')
-    await revoke(peerName(peer), { ...options, data: await openedData(options) }, context)
+    await revoke(peerOrDeputy(peer), { ...options, data: await openedData(options) }, context)
   })
   grants(
     command(
@@ -60,11 +60,15 @@ export function describeMembers(program: Command, context: CommandContext): void
     command(
       program,
       'deputy <file>',
-      'Make a key that may invite or revoke for a time, for a ground station.'
-    ).requiredOption('--may <powers>', 'what it may: invite, revoke or both', listOf('--may', powers))
+      'Make a key that may invite or revoke for a time, for a ground station; with --data members hear of it.'
+    )
+      .requiredOption('--may <powers>', 'what it may: invite, revoke or both', listOf('--may', powers))
+      .option('--data <dir>', 'directory of a member that tells the others')
+      .addOption(seal())
   ).action(async (file: string, options) => {
+    if (options.data !== undefined) await openedData(options)
     const { deputy } = await import('./members.ts')
-    await deputy(file, options)
+    await deputy(file, options, context)
   })
   revokes(
     command(
@@ -85,12 +89,11 @@ function grants(made: Command): Command {
       'key file of the authority, or of a deputy that may invite',
       words('--authority')
     )
-    .option('--role <roles>', `what it may do: ${roles.join(', ')}`, listOf('--role', roles), [
-      'driver',
-      'stage',
-      'keeper',
-      'source'
-    ])
+    .option(
+      '--role <roles>',
+      `what it may do: ${roles.join(', ')} (default: what it may so far, else driver,stage,keeper,source)`,
+      listOf('--role', roles)
+    )
     .option(
       '--label <name=value>',
       'what it is said to be, such as zone=air; may be repeated',

@@ -202,6 +202,11 @@ export function listOf<T extends string>(flag: string, known: readonly T[]): (te
   }
 }
 
+/** A peer's id, or the key of a deputy. @throws {InvalidOptionError} */
+export function peerOrDeputy(text: string): string {
+  return /^[0-9a-f]{64}$/.test(text) ? text : peerName(text)
+}
+
 /** A peer's id. @throws {InvalidOptionError} */
 export function peerName(text: string): string {
   if (/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/.test(text)) return text

@@ -1,8 +1,10 @@
 /** Who is a member of a swarm: invite, join, members, revoke, renew, deputy, rotate. */
 import { text } from 'node:stream/consumers'
 import {
+  type DeputyFacts,
   deputise,
   InvalidAuthorityError,
+  InvalidOptionError,
   inviteMember,
   joinSwarm,
   keepItems,
@@ -13,6 +15,7 @@ import {
   readStoredText,
   reasonOf,
   renewMember,
+  revokeDeputy,
   revokeMember,
   type Role,
   succeedAuthority,
@@ -26,19 +29,31 @@ import { say, sayJson, write } from './output.ts'
 /** What is granted. */
 export interface GrantFlags {
   readonly authority: string
-  readonly role: readonly Role[]
+  /** @default those of a machine that serves and asks */
+  readonly role?: readonly Role[] | undefined
   readonly label?: readonly string[]
   readonly for: number
   readonly json?: boolean
 }
 
-const granted = ({ role, label, for: lifeMs }: GrantFlags) => ({ roles: role, labels: label ?? [], lifeMs })
+const usualRoles: readonly Role[] = ['driver', 'stage', 'keeper', 'source']
+const granted = ({ role = usualRoles, label, for: lifeMs }: GrantFlags) => ({
+  roles: role,
+  labels: label ?? [],
+  lifeMs
+})
 
 /** Prints a line for one machine to join with. @throws {InvalidAuthorityError} {InvalidOptionError} */
 export async function invite(flags: GrantFlags): Promise<void> {
   const text = await inviteMember(flags.authority, granted(flags))
   if (flags.json)
-    sayJson({ event: 'invitation', text: text.trim(), roles: flags.role, labels: flags.label ?? [], forMs: flags.for })
+    sayJson({
+      event: 'invitation',
+      text: text.trim(),
+      roles: granted(flags).roles,
+      labels: flags.label ?? [],
+      forMs: flags.for
+    })
   else write(text)
 }
 
@@ -81,6 +96,7 @@ export async function members({ data, json }: { data: string; json?: boolean }):
   const count = known.members.filter(({ refusal }) => refusal === undefined).length
   say(`${known.name}: ${count} ${count === 1 ? 'member is' : 'members are'} known here`)
   for (const member of known.members) say(describeMember(member))
+  for (const deputy of known.deputies) say(describeDeputy(deputy))
   for (const alarm of known.alarms) say(`! ${alarm}`)
 }
 
@@ -92,17 +108,28 @@ export function describeMember({ peer, roles, labels, notAfterMs, refusal }: Mem
   return `  ${peer}  ${what}`
 }
 
+function describeDeputy({ key, powers, notAfterMs, refusal }: DeputyFacts): string {
+  return `  deputy ${key}  ${refusal ?? `may ${powers.join(' and ')}, until ${dateText(notAfterMs)}`}`
+}
+
 export interface RevokeFlags {
   readonly authority: string
   readonly data: string
   readonly reason?: string
+  /** Of a deputy: it may be the last one that may revoke. */
+  readonly last?: boolean
   readonly json?: boolean
 }
 
 /** Revokes a member, through the running peer or on the disk of one that does not run. @throws what `revokeMember` throws */
 export async function revoke(peer: string, flags: RevokeFlags, context: CommandContext): Promise<void> {
   const { authority, data: dataDir, reason } = flags
-  const items = await revokeMember(peer as PeerId, { authority, dataDir, ...(reason === undefined ? {} : { reason }) })
+  const init = { authority, dataDir, ...(reason === undefined ? {} : { reason }) }
+  const isPeer = peer.startsWith('12D3KooW')
+  if (isPeer && flags.last === true) throw new InvalidOptionError('--last goes with the key of a deputy')
+  const items = isPeer
+    ? await revokeMember(peer as PeerId, init)
+    : await revokeDeputy(peer, { ...init, isLast: flags.last === true })
   const isTold = await give(dataDir, items, context)
   if (flags.json) sayJson({ event: 'revoked', peer, told: isTold })
   else
@@ -111,13 +138,23 @@ export async function revoke(peer: string, flags: RevokeFlags, context: CommandC
     )
 }
 
+/** What is granted anew, and what was before where nothing else is said: as far as it is known in `data`. */
+async function grantedAgain(
+  peer: string,
+  flags: GrantFlags & { readonly data?: string }
+): Promise<ReturnType<typeof granted>> {
+  const known = flags.data === undefined ? [] : (await membersOf(flags.data)).members
+  const before = known.find(member => member.peer === peer)
+  return granted({ ...flags, role: flags.role ?? before?.roles, label: flags.label ?? before?.labels ?? [] })
+}
+
 /** Gives a member another certificate, wherever it is; prints a line to carry to it where no peer runs here. */
 export async function renew(
   peer: string,
   flags: GrantFlags & { readonly data?: string },
   context: CommandContext
 ): Promise<void> {
-  const { text, item } = await renewMember(flags.authority, peer as PeerId, granted(flags))
+  const { text, item } = await renewMember(flags.authority, peer as PeerId, await grantedAgain(peer, flags))
   if (flags.data === undefined) {
     if (flags.json) sayJson({ event: 'renewed', peer, text: text.trim(), told: false })
     else write(text)
@@ -134,9 +171,11 @@ export async function renew(
 /** Prints nothing secret: the key goes to a file. */
 export async function deputy(
   file: string,
-  { may, ...flags }: GrantFlags & { readonly may: readonly Power[] }
+  { may, ...flags }: GrantFlags & { readonly may: readonly Power[]; readonly data?: string },
+  context: CommandContext
 ): Promise<void> {
-  await deputise(flags.authority, file, { ...granted(flags), powers: may })
+  const { item } = await deputise(flags.authority, file, { ...granted(flags), powers: may })
+  if (flags.data !== undefined) await give(flags.data, [item], context)
   if (flags.json) sayJson({ event: 'deputy', file, may, forMs: flags.for })
   else say(`${file} may ${may.join(' and ')} for its time, and nothing else`)
 }

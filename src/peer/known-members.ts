@@ -15,16 +15,21 @@ import { swarmIdOf } from '../trust/grant.ts'
 import { itemOfCertificate } from '../trust/item.ts'
 import { keyText } from '../trust/keys.ts'
 import { Ledger } from '../trust/ledger.ts'
-import { type MemberFacts, memberFacts } from '../trust/members.ts'
+import { type DeputyFacts, deputyFacts, type MemberFacts, memberFacts } from '../trust/members.ts'
 import { verifyKey } from '../trust/signing-key.ts'
 
 /** Who is known to be a member, and who was one. @throws {InvalidMembershipError} when the machine has joined no swarm */
 export async function membersOf(
   dataDir: string,
   nowMs = Date.now()
-): Promise<{ name: string; members: MemberFacts[]; alarms: string[] }> {
+): Promise<{ name: string; members: MemberFacts[]; deputies: DeputyFacts[]; alarms: string[] }> {
   const { ledger, file } = await openLedger(dataDir, nowMs)
-  return { name: file.name, members: memberFacts(ledger, nowMs), alarms: ledger.alarms() }
+  return {
+    name: file.name,
+    members: memberFacts(ledger, nowMs),
+    deputies: deputyFacts(ledger, nowMs),
+    alarms: ledger.alarms()
+  }
 }
 
 /** Puts items into the data directory of a peer that does not run: it tells the others when it starts. @throws {DataDirectoryError} while one does */

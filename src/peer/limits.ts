@@ -48,3 +48,7 @@ export const meterReadMs = 30_000
 /** Bytes of one of their files, and meters of one machine: one for each processor, and one of the whole. */
 export const meterBytesMax = 256
 export const metersMax = 64
+/** Files beside a peer's data that are looked at for keys that do not belong there: a folder of a user may have many others. */
+export const authorityFilesMax = 64
+/** A certificate that ends within this is told of at the start: time to renew it before a flight. */
+export const certificateEndsSoonMs = 60 * 60_000

@@ -18,6 +18,7 @@ import { readHardware } from '../swarm/hardware.ts'
 import { createSwarm } from '../swarm/service.ts'
 import { readSwarmFile, type SwarmConfig } from '../swarm/swarm-file.ts'
 import type { Peer, PeerInit } from './api.ts'
+import { membershipWarnings } from './membership-warnings.ts'
 import { chooseModel, chooseModels, type ChosenModel } from './choose-models.ts'
 import { minBudgetBytes, minDiskBytes } from './limits.ts'
 import { startAudit } from './own-audit.ts'
@@ -77,6 +78,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     ends.push(() => swarm.stop())
     yielding = swarm.yielding
     const mayServe = swarm.membership?.may(swarm.id, 'stage') !== false
+    for (const sentence of await membershipWarnings(swarm, [dataDir.path, init.swarm])) warn(sentence)
     if (!mayServe && memoryBytes > 0) warn('this machine holds no layers: its certificate does not have the role stage')
     const audit = init.audit === true ? await startAudit({ swarm, dataDir: dataDir.path, keeping }) : undefined
     ends.push(async () => audit?.stop())

@@ -6,9 +6,9 @@ import type { PeerId } from '../base/ids.ts'
 import { InvalidAuthorityError, InvalidMembershipError, InvalidOptionError } from '../errors.ts'
 import { type AuthorityKey, readAuthorityFile, writeAuthorityFile } from '../swarm/authority-file.ts'
 import type { MemberFile } from '../swarm/member-file.ts'
-import { readCertificate } from '../trust/grant.ts'
+import { type Certificate, readCertificate } from '../trust/grant.ts'
 import { itemOfStatement } from '../trust/item.ts'
-import { keyOfPeer, keyText } from '../trust/keys.ts'
+import { keyOfPeer, type KeyText, keyText } from '../trust/keys.ts'
 import type { Ledger } from '../trust/ledger.ts'
 import { reasonTextMax } from '../trust/limits.ts'
 import { drawEpoch } from '../trust/sealing.ts'
@@ -57,6 +57,47 @@ export async function revokeMember(peer: PeerId, init: RevokeInit): Promise<Uint
   const number = 1 + Math.max(1, ...file.secrets.map(({ epoch }) => epoch), ...epochsOf(ledger))
   const { epoch } = drawEpoch(number, remaining)
   return [itemOfStatement(nextStatement(ledger, by, { nowMs, revocations, epoch }), by.certificate)]
+}
+
+/** How a deputy is revoked. */
+export interface RevokeDeputyInit extends RevokeInit {
+  /** It may be the last one that may revoke. @default false */
+  readonly isLast?: boolean
+}
+
+/**
+ * Revokes a deputy: what it has said so far stays, and what it says from now on does not count; whom it has invited is out.
+ *
+ * @param deputy its key, 64 hex digits. @returns as {@link revokeMember}
+ * @throws {InvalidAuthorityError} when this key may not, or no other deputy that may revoke would be left. @throws {InvalidMembershipError} when it is unknown
+ */
+export async function revokeDeputy(deputy: string, init: RevokeDeputyInit): Promise<Uint8Array[]> {
+  const { reason = '', nowMs = Date.now(), authority, dataDir, isLast = false } = init
+  const by = await readAuthorityFile(authority)
+  const { ledger, file } = await openLedger(dataDir, nowMs)
+  checkSame(by, file, authority)
+  if (by.kind === 'deputy')
+    throw new InvalidAuthorityError(
+      `${authority} is the key of a deputy: only the authority or its recovery key revokes one`
+    )
+  const subject = deputy as KeyText
+  if (ledger.authorities.has(subject) || subject === keyText(file.recovery)) {
+    throw new InvalidAuthorityError(`${deputy} is an authority or the recovery key: see skein rotate`)
+  }
+  const deputies = ledger.deputies()
+  const known = deputies.find(({ last }) => last.subject === subject)
+  if (known === undefined)
+    throw new InvalidMembershipError(`no deputy ${deputy} is known in ${dataDir}: see skein members`)
+  const mayRevoke = (one: Certificate): boolean =>
+    one.last.powers.includes('revoke') && ledger.refusalOf(one, nowMs) === undefined
+  if (!isLast && mayRevoke(known) && !deputies.some(one => one !== known && mayRevoke(one))) {
+    throw new InvalidAuthorityError(
+      `${deputy} is the last deputy that may revoke: name another one first, or say --last`
+    )
+  }
+  const through = ledger.lastOf(subject)?.number ?? 0
+  const revocations: Revocation[] = [{ subject, serial: known.last.serial, reason, through }]
+  return [itemOfStatement(nextStatement(ledger, by, { nowMs, revocations }), undefined)]
 }
 
 /** How an authority is replaced. */

@@ -3,7 +3,7 @@ import type { PeerId } from '../base/ids.ts'
 import { type Certificate, hexBytes } from './grant.ts'
 import { type KeyText, peerOfKey } from './keys.ts'
 import type { Ledger } from './ledger.ts'
-import type { Role } from './roles.ts'
+import type { Power, Role } from './roles.ts'
 
 /** A member as it is known here. */
 export interface MemberFacts {
@@ -14,6 +14,27 @@ export interface MemberFacts {
   readonly notAfterMs: number
   /** Why it may nothing now; undefined for a member. */
   readonly refusal: string | undefined
+}
+
+/** A deputy as it is known here. */
+export interface DeputyFacts {
+  /** Its key: 64 hex digits. */
+  readonly key: string
+  readonly powers: readonly Power[]
+  /** When its grant ends, in ms since 1970. */
+  readonly notAfterMs: number
+  /** Why it may nothing now; undefined where it may. */
+  readonly refusal: string | undefined
+}
+
+/** Deputies, as far as they have been heard of: by what they signed, or by whom they invited. */
+export function deputyFacts(ledger: Ledger, nowMs: number): DeputyFacts[] {
+  return ledger.deputies().map(certificate => ({
+    key: certificate.last.subject,
+    powers: certificate.last.powers,
+    notAfterMs: certificate.notAfterMs,
+    refusal: ledger.refusalOf(certificate, nowMs)
+  }))
 }
 
 /** One line for each key, by its best certificate. */
