@@ -30,11 +30,19 @@ const { createWasmEngine } = (await import(built('wasm'))) as Wasm
 const { createOnnxEngine } = (await import(built('onnx'))) as Onnx
 const create = init.engine === 'wasm' ? createWasmEngine : createOnnxEngine
 const loadingMs = performance.now()
+const used = process.cpuUsage()
 const engine = await create({
   ...{ manifest: stored.manifest, shardDirectory, start: 0, end: layers, cacheBytesMax: 1e9, threads: 1, signal }
 })
 const loadMs = performance.now() - loadingMs
-process.send?.({ kind: 'loaded', verifyMs, loadMs, peakBytes: process.resourceUsage().maxRSS * 1024 })
+const { user, system } = process.cpuUsage(used)
+process.send?.({
+  kind: 'loaded',
+  verifyMs,
+  loadMs,
+  loadCpuMs: (user + system) / 1000,
+  peakBytes: process.resourceUsage().maxRSS * 1024
+})
 process.once('message', () => {
   void engine.close().then(() => process.exit())
 })

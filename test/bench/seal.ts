@@ -46,6 +46,7 @@ export async function benchSeal({ model, store, scratch, rounds, signal }: SealI
       engine,
       verifyMs: [] as number[],
       loadMs: [] as number[],
+      loadCpuMs: [] as number[],
       peakBytes: [] as number[]
     }))
   )
@@ -55,16 +56,17 @@ export async function benchSeal({ model, store, scratch, rounds, signal }: SealI
       const { folder, key, engine } = kind
       const child = new BenchChild('seal-process.ts', { folder, key, model: id, engine } satisfies SealProcessInit)
       try {
-        const { verifyMs, loadMs, peakBytes } = await child.next('loaded', { signal })
+        const { verifyMs, loadMs, loadCpuMs, peakBytes } = await child.next('loaded', { signal })
         kind.verifyMs.push(verifyMs as number)
         kind.loadMs.push(loadMs as number)
+        kind.loadCpuMs.push(loadCpuMs as number)
         kind.peakBytes.push((peakBytes as number) / 1e6)
       } finally {
         await child.stop()
       }
     }
   }
-  return kinds.flatMap(({ name, engine, verifyMs, loadMs, peakBytes }): Row[] => {
+  return kinds.flatMap(({ name, engine, verifyMs, loadMs, loadCpuMs, peakBytes }): Row[] => {
     const row = (what: string, unit: string, values: readonly number[], how: string): Row => ({
       part: 'seal',
       what: `${model.label}, ${engine}, ${name}: ${what}`,
@@ -75,6 +77,7 @@ export async function benchSeal({ model, store, scratch, rounds, signal }: SealI
     return [
       ...(engine === 'wasm' ? [row('check', 'ms', verifyMs, 'all digests, once at the first load')] : []),
       row('load', 'ms', loadMs, 'thread, kernels, reading; from the files that the system holds'),
+      row('load, processor', 'ms', loadCpuMs, 'all threads, whatever else the machine does'),
       row('peak memory', 'MB', peakBytes, 'resident, of the whole process')
     ]
   })
