@@ -86,7 +86,7 @@ export {
   type MembersInit,
   renewMember
 } from './peer/enrolment.ts'
-export { keepItems, membersOf } from './peer/known-members.ts'
+export { keepItems, type KnownMembers, membersOf } from './peer/known-members.ts'
 export {
   type RevokeDeputyInit,
   revokeDeputy,

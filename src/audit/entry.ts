@@ -96,8 +96,14 @@ export function readLine(text: string): (AuditHeader & Readonly<Record<string, u
   return success ? (data as AuditHeader & Record<string, unknown>) : undefined
 }
 
+/** What reports count of a request. */
+export type CountedRequest = Pick<
+  AuditRequest,
+  'request' | 'client' | 'modelName' | 'promptTokens' | 'tokens' | 'outcome'
+> & { readonly model: string | null }
+
 /** What a line says of a request that reports count; undefined where it tells of none. */
-export function readRequest(line: Readonly<Record<string, unknown>>): z.output<typeof request> | undefined {
+export function readRequest(line: Readonly<Record<string, unknown>>): CountedRequest | undefined {
   return line.msg === requestMsg ? request.safeParse(line).data : undefined
 }
 

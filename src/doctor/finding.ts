@@ -9,6 +9,7 @@ export type FindingName =
   | 'clock'
   | 'data'
   | 'identity'
+  | 'membership'
   | 'disk'
   | 'swarm'
   | 'loopback'

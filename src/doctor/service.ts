@@ -7,6 +7,8 @@ import { filesFacts, newestFileMs, readSwarm } from './files-service.ts'
 import type { Finding } from './finding.ts'
 import { clockFinding, machineFindings } from './machine.ts'
 import { machineFacts } from './machine-service.ts'
+import { membershipFindings } from './membership.ts'
+import { membershipFacts } from './membership-service.ts'
 import { networkFindings } from './network.ts'
 import { networkFacts } from './network-service.ts'
 import { runningFindings } from './running.ts'
@@ -54,6 +56,7 @@ export async function examine(init: ExamineInit): Promise<Finding[]> {
     ...machineFindings(machine),
     clockFinding({ wallMs, jumpMs, newestFileMs: fileMs }),
     ...filesFindings(files, answering),
+    ...membershipFindings(await membershipFacts(dataDir), wallMs),
     ...networkFindings(network, portsOf(running)),
     ...(running === undefined ? [] : runningFindings(running))
   ]

@@ -11,22 +11,38 @@ import {
   readLedgerFile,
   readMemberFile
 } from '../swarm/member-file.ts'
-import { swarmIdOf } from '../trust/grant.ts'
+import { readCertificate, swarmIdOf } from '../trust/grant.ts'
 import { itemOfCertificate } from '../trust/item.ts'
-import { keyText } from '../trust/keys.ts'
+import { keyText, peerOfKey } from '../trust/keys.ts'
 import { Ledger } from '../trust/ledger.ts'
 import { type DeputyFacts, deputyFacts, type MemberFacts, memberFacts } from '../trust/members.ts'
 import { verifyKey } from '../trust/signing-key.ts'
 
+/** What is known in one data directory. */
+export interface KnownMembers {
+  /** The swarm's. */
+  readonly name: string
+  /** The machine itself. */
+  readonly self: MemberFacts | undefined
+  readonly members: readonly MemberFacts[]
+  readonly deputies: readonly DeputyFacts[]
+  /** What an operator has to know of those who sign, a sentence each. */
+  readonly alarms: readonly string[]
+  /** The latest moment at which somebody signed, in ms since 1970: it is no earlier now. */
+  readonly signedMs: number
+}
+
 /** Who is known to be a member, and who was one. @throws {InvalidMembershipError} when the machine has joined no swarm */
-export async function membersOf(
-  dataDir: string,
-  nowMs = Date.now()
-): Promise<{ name: string; members: MemberFacts[]; deputies: DeputyFacts[]; alarms: string[] }> {
+export async function membersOf(dataDir: string, nowMs = Date.now()): Promise<KnownMembers> {
   const { ledger, file } = await openLedger(dataDir, nowMs)
+  const members = memberFacts(ledger, nowMs)
+  const own = readCertificate(file.certificate, ledger.roots, verifyKey).last.subject
+  const self = peerOfKey(Buffer.from(own, 'hex'))
   return {
     name: file.name,
-    members: memberFacts(ledger, nowMs),
+    self: members.find(({ peer }) => peer === self),
+    signedMs: ledger.signedMs,
+    members,
     deputies: deputyFacts(ledger, nowMs),
     alarms: ledger.alarms()
   }

@@ -259,7 +259,7 @@ export class Membership {
     this.#keep ??= this.#clock.after(membershipWriteMs, () => void this.#write()).unref()
     if (items.length > 0) this.#tell(items, from)
     if (this.#epochs.current !== before) this.#secretsChanged()
-    this.#look()
+    this.#lookAtAll()
     if (items.length > 0) this.#running?.onMembers()
   }
 
@@ -288,10 +288,9 @@ export class Membership {
 
   /** Tells everybody who is connected, and gives the new secret to members to whom it was not sealed. */
   #tell(items: readonly Uint8Array[], from: PeerId | undefined): void {
-    const frame = encodeFrame({ items: itemsWithin(items) })
     const begun = this.ledger.statements().filter(({ epoch }) => epoch?.number === this.#epochs.number)
     for (const peer of this.#running?.connected() ?? []) {
-      if (peer !== from) void this.#send(peer, frame)
+      if (peer !== from) this.#give(peer, items)
       const lacks = begun.some(({ epoch }) => epoch !== undefined && !epoch.sealed.has(keyText(keyOfPeer(peer))))
       if (lacks && this.standingOf(peer).isMember)
         void this.#send(peer, encodeFrame({ secrets: this.#epochs.secrets() }))
@@ -338,27 +337,27 @@ export class Membership {
     })
   }
 
-  /** Gives what a peer lacks, in as many frames as it takes. */
+  /** Gives what a peer lacks. */
   #answer(peer: PeerId, names: Uint8Array): void {
-    let lacked = this.ledger.lackedBy(names)
-    while (lacked.length > 0) {
-      const items = itemsWithin(lacked)
-      if (items.length === 0) return
-      void this.#send(peer, encodeFrame({ items }))
-      lacked = lacked.slice(items.length)
+    this.#give(peer, this.ledger.lackedBy(names))
+  }
+
+  /** Sends items, in as many frames as it takes. */
+  #give(peer: PeerId, items: readonly Uint8Array[]): void {
+    for (let left = items; left.length > 0; ) {
+      const fitting = itemsWithin(left)
+      // One that fits into no frame was taken from none.
+      if (fitting.length === 0) return
+      void this.#send(peer, encodeFrame({ items: fitting }))
+      left = left.slice(fitting.length)
     }
   }
 
-  /** Looks whether everybody who is connected still is a member, this peer too. */
+  /** Looks whether everybody who is connected still is a member, this peer too: certificates end by themselves. */
   #look(): void {
     this.#roles.clear()
     for (const peer of [...(this.#running?.connected() ?? [])]) {
       const refusal = this.refusalOf(peer)
-      if (refusal !== undefined) this.#refuse(peer, refusal)
-    }
-    for (const { last } of this.ledger.certificates()) {
-      const peer = peerOfKey(Buffer.from(last.subject, 'hex'))
-      const refusal = this.#refused.has(peer) ? undefined : this.refusalOf(peer)
       if (refusal !== undefined) this.#refuse(peer, refusal)
     }
     const own = this.ledger.standingOf(this.#self, this.nowMs())
@@ -369,6 +368,16 @@ export class Membership {
     const said = sentences.join('\n')
     if (said !== this.#said) for (const sentence of sentences) this.#init.onWarning(sentence)
     this.#said = said
+  }
+
+  /** The same for all who are known, after something was learnt: nothing of who is out stays here. */
+  #lookAtAll(): void {
+    this.#look()
+    for (const { last } of this.ledger.certificates()) {
+      const peer = peerOfKey(Buffer.from(last.subject, 'hex'))
+      const refusal = this.#refused.has(peer) ? undefined : this.refusalOf(peer)
+      if (refusal !== undefined) this.#refuse(peer, refusal)
+    }
   }
 
   #refuse(peer: PeerId, refusal: string): void {

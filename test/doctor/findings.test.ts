@@ -5,6 +5,7 @@ import type { FilesFacts, MachineFacts } from '../../src/doctor/facts.ts'
 import { type Answering, filesFindings } from '../../src/doctor/files.ts'
 import type { Finding } from '../../src/doctor/finding.ts'
 import { clockFinding, machineFindings } from '../../src/doctor/machine.ts'
+import { membershipFindings } from '../../src/doctor/membership.ts'
 import { networkFindings } from '../../src/doctor/network.ts'
 import { runningFindings } from '../../src/doctor/running.ts'
 import { describeFindings } from '../../src/cli/doctor.ts'
@@ -52,6 +53,38 @@ describe('of the machine', () => {
         found: `The clock jumped by ${jumpMs} ms while the doctor looked`
       })
     }
+  })
+})
+
+describe('of a membership', () => {
+  const nowMs = Date.UTC(2026, 10, 30)
+  const member = {
+    peer: '12D3KooWa' as PeerId,
+    roles: ['stage' as const],
+    labels: [],
+    notAfterMs: nowMs + 7_200_000,
+    refusal: undefined
+  }
+  const known = { name: 'fliers', self: member, members: [member], deputies: [], alarms: [], signedMs: nowMs - 1_000 }
+
+  it('says nothing where there is none, and all that is wrong with one', () => {
+    expect(membershipFindings(undefined, nowMs)).toEqual([])
+    expect(wrong(membershipFindings(known, nowMs))).toEqual([])
+    expect(wrong(membershipFindings({ problem: 'member.json is torn' }, nowMs))).toEqual([
+      'fail membership: The membership cannot be used: member.json is torn'
+    ])
+    expect(wrong(membershipFindings(known, nowMs + 5_400_000))).toEqual([
+      'warn membership: This machine is a member of fliers until 2026-11-30 02:00 UTC, which is soon'
+    ])
+    const lost = { ...member, refusal: 'it was revoked: lost' }
+    expect(wrong(membershipFindings({ ...known, self: lost, members: [lost] }, nowMs))).toEqual([
+      'fail membership: This machine is no member of fliers: it was revoked: lost'
+    ])
+    const alarm = 'signer ab made two statements with number 3'
+    expect(wrong(membershipFindings({ ...known, alarms: [alarm], signedMs: nowMs + 7_200_000 }, nowMs))).toEqual([
+      'warn membership: The clock is 2 hours behind what members have signed',
+      `warn membership: ${alarm}`
+    ])
   })
 })
 

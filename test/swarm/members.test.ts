@@ -10,7 +10,7 @@ import { initMembers, inviteMember, joinSwarm, renewMember } from '../../src/pee
 import { keepItems, membersOf } from '../../src/peer/known-members.ts'
 import { revokeMember, succeedAuthority } from '../../src/peer/revoking.ts'
 import { Host } from '../../src/swarm/host.ts'
-import { identityOf } from '../../src/swarm/identity.ts'
+import { type Identity, identityOf, loadIdentity } from '../../src/swarm/identity.ts'
 import { type MemberFile, readMemberFile } from '../../src/swarm/member-file.ts'
 import { createSwarm } from '../../src/swarm/service.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
@@ -107,9 +107,10 @@ function grantIn({ authority: first, recovery }: MemberFile): Grant {
 async function rogueWith(
   stolen: MemberFile,
   certificate: (own: KeyText) => Uint8Array,
-  onRefused: (text: string) => void
+  onRefused: (text: string) => void,
+  given?: Identity
 ): Promise<Host> {
-  const identity = identityOf(await generateKeyPair('Ed25519'))
+  const identity = given ?? identityOf(await generateKeyPair('Ed25519'))
   const ledger = new Ledger({
     swarm: swarmIdOf(stolen.authority, stolen.recovery),
     authority: keyText(stolen.authority),
@@ -173,6 +174,53 @@ describe('a swarm with members', () => {
       await rogue.stop()
     }
     expect(a.violations()['refused admission']).toBe(3)
+    expect(peers(a)).toBe(2)
+  })
+
+  it('refuses and names a member that does what it has no role for, whatever it tries, and harms nobody (T15)', async () => {
+    const [a, b] = (await swarmOf('a', 'b')) as [Swarm, Swarm]
+    const taken: string[] = []
+    const names = ['/skein/stage', '/skein/infer', '/skein/keep', '/skein/shards']
+    for (const name of names) {
+      await a.links.handle({ name, revisions: ['1.0.0'] }, { inboundMax: 8, frameBytesMax: 1_024 }, channel =>
+        taken.push(`${name} of ${channel.remote}`)
+      )
+    }
+    const viewer = await join_('viewer', ['viewer'])
+    const file = (await readMemberFile(dirOf('viewer')))!
+    const identity = await loadIdentity(dirOf('viewer'))
+    // It speaks whatever it likes, with a good certificate.
+    const rogue = await rogueWith(
+      file,
+      () => file.certificate,
+      () => {},
+      identity
+    )
+    await rogue.dial(
+      a.addresses.map(text => multiaddr(text)),
+      { signal: AbortSignal.timeout(5_000) }
+    )
+    for (const name of names) {
+      const channel = await rogue.open(a.id, { name, revisions: ['1.0.0'] }, { signal: AbortSignal.timeout(5_000) })
+      const ended = new Promise(resolve => channel.receive({ onFrame: () => {}, onClose: resolve }))
+      channel.send(new Uint8Array(16))
+      await ended
+    }
+    expect(taken).toEqual([])
+    expect(a.violations()['wrong role']).toBe(names.length)
+    expect(a.membership!.refusalOf(viewer), 'it stays what it is').toBeUndefined()
+    // A driver is let in beside it, and a peer opens no channel that its own certificate does not allow.
+    await b.links
+      .open(a.id, { name: '/skein/keep', revisions: ['1.0.0'] }, { signal: AbortSignal.timeout(5_000) })
+      .catch(() => {})
+    const channel = await b.links.open(
+      a.id,
+      { name: '/skein/stage', revisions: ['1.0.0'] },
+      { signal: AbortSignal.timeout(5_000) }
+    )
+    await until(() => taken.length === 1, 'the driver is kept out')
+    channel.abort(new Error('enough'))
+    await rogue.stop()
     expect(peers(a)).toBe(2)
   })
 
