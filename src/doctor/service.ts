@@ -56,7 +56,7 @@ export async function examine(init: ExamineInit): Promise<Finding[]> {
     ...machineFindings(machine),
     clockFinding({ wallMs, jumpMs, newestFileMs: fileMs }),
     ...filesFindings(files, answering),
-    ...membershipFindings(await membershipFacts(dataDir), wallMs),
+    ...membershipFindings(typeof files.data === 'object' ? undefined : await membershipFacts(dataDir), wallMs),
     ...networkFindings(network, portsOf(running)),
     ...(running === undefined ? [] : runningFindings(running))
   ]

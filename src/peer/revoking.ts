@@ -150,7 +150,7 @@ export async function succeedAuthority(init: SuccessionInit): Promise<Uint8Array
 }
 
 function epochsOf(ledger: Ledger): number[] {
-  return ledger.statements().flatMap(({ epoch }) => (epoch === undefined ? [] : [epoch.number]))
+  return ledger.epochs().map(({ number }) => number)
 }
 
 function nextStatement(

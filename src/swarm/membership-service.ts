@@ -271,16 +271,14 @@ export class Membership {
 
   /** A secret that a member gives counts where somebody who may has begun its epoch. */
   #believe({ epoch, secret }: EpochSecret): void {
-    const isBegun = this.ledger
-      .statements()
-      .some(({ epoch: begun }) => begun?.number === epoch && isDigestOf(begun.digest, secret))
+    const isBegun = this.ledger.epochs().some(({ number, digest }) => number === epoch && isDigestOf(digest, secret))
     if (isBegun) this.#epochs.add({ epoch, secret }, this.#clock.nowMs())
   }
 
   /** Opens what has been sealed to this peer. */
   #openEpochs(): void {
-    for (const { epoch } of this.ledger.statements()) {
-      if (epoch === undefined || epoch.number < this.#epochs.number || this.#epochs.has(epoch.digest)) continue
+    for (const epoch of this.ledger.epochs()) {
+      if (epoch.number < this.#epochs.number || this.#epochs.has(epoch.digest)) continue
       const secret = this.#init.openEpoch(epoch)
       if (secret !== undefined) this.#epochs.add({ epoch: epoch.number, secret }, this.#clock.nowMs())
     }
@@ -288,10 +286,10 @@ export class Membership {
 
   /** Tells everybody who is connected, and gives the new secret to members to whom it was not sealed. */
   #tell(items: readonly Uint8Array[], from: PeerId | undefined): void {
-    const begun = this.ledger.statements().filter(({ epoch }) => epoch?.number === this.#epochs.number)
+    const begun = this.ledger.epochs().filter(({ number }) => number === this.#epochs.number)
     for (const peer of this.#running?.connected() ?? []) {
       if (peer !== from) this.#give(peer, items)
-      const lacks = begun.some(({ epoch }) => epoch !== undefined && !epoch.sealed.has(keyText(keyOfPeer(peer))))
+      const lacks = begun.some(({ sealed }) => !sealed.has(keyText(keyOfPeer(peer))))
       if (lacks && this.standingOf(peer).isMember)
         void this.#send(peer, encodeFrame({ secrets: this.#epochs.secrets() }))
     }

@@ -9,9 +9,17 @@ import { ProtocolError } from '../errors.ts'
 import { type Certificate, hexBytes, readCertificate, signedGrants } from './grant.ts'
 import { itemOfCertificate, itemOfStatement, readItem, signedOf } from './item.ts'
 import { type KeyText, peerOfKey, type VerifyKey } from './keys.ts'
-import { certificatesMax, expiredKeepMs, statementsMax } from './limits.ts'
+import {
+  certificatesMax,
+  deputyCertificatesMax,
+  deputyStatementBytesMax,
+  deputyStatementsMax,
+  expiredKeepMs,
+  statementsBytesMax,
+  statementsMax
+} from './limits.ts'
 import type { Role } from './roles.ts'
-import { type ReadStatement, readStatement, type Revocation } from './statement.ts'
+import { type Epoch, type ReadStatement, readStatement, type Revocation } from './statement.ts'
 
 /** Bytes by which an item is named to others. */
 export const nameBytes = 16
@@ -47,6 +55,8 @@ export class Ledger {
   readonly #bySubject = new Map<KeyText, Certificate[]>()
   readonly #bySerial = new Map<string, Set<KeyText>>()
   readonly #statements: ReadStatement[] = []
+  /** How many certificates there are by each deputy. */
+  readonly #given = new Map<KeyText, number>()
   /** Who says so, by the key or the serial that is revoked. */
   readonly #revocations = new Map<string, { readonly statement: ReadStatement; readonly revocation: Revocation }[]>()
   #digest: Uint8Array | undefined
@@ -115,9 +125,20 @@ export class Ledger {
     )
   }
 
-  /** Statements that count, by signer and number. */
+  /** Statements that count. */
   statements(): ReadStatement[] {
     return this.#statements.filter(statement => this.#counts(statement))
+  }
+
+  /**
+   * Epochs that count. Each of them is one above those that its signer knew, so that none has a higher number than there are epochs and one more: a
+   * stolen key cannot run away with the numbers, of which there is an end.
+   */
+  epochs(): Epoch[] {
+    // Those of a signer that was revoked since are counted, too: others may have gone on from them.
+    const count = this.#statements.filter(({ epoch }) => epoch !== undefined).length
+    const epochs = this.statements().flatMap(({ epoch }) => (epoch === undefined ? [] : [epoch]))
+    return epochs.filter(({ number }) => number <= count + 1)
   }
 
   /** The last statement of a signer: what its next one follows. */
@@ -234,6 +255,9 @@ export class Ledger {
       if (left.length === 0) this.#bySubject.delete(certificate.last.subject)
       else this.#bySubject.set(certificate.last.subject, left)
       this.#bySerial.get(certificate.last.serial)?.delete(certificate.last.subject)
+      const [deputy] = certificate.grants
+      const given = this.#given.get(deputy!.subject)
+      if (given !== undefined) this.#given.set(deputy!.subject, given - 1)
       this.#digest = undefined
     }
   }
@@ -253,6 +277,13 @@ export class Ledger {
     const own = this.#bySubject.get(subject) ?? []
     if (this.#items.size - this.#statements.length >= certificatesMax) {
       throw new ProtocolError(`there are ${certificatesMax} certificates already: let some end`)
+    }
+    const deputy = certificate.grants.length > 1 ? certificate.grants[0]! : undefined
+    if (deputy?.kind === 'deputy') {
+      const given = (this.#given.get(deputy.subject) ?? 0) + 1
+      if (given > deputyCertificatesMax)
+        throw new ProtocolError(`deputy ${deputy.subject.slice(0, 16)} has let in ${deputyCertificatesMax} already`)
+      this.#given.set(deputy.subject, given)
     }
     this.#bySubject.set(subject, [...own, certificate])
     this.#hold({ name, certificate, bytes: itemOfCertificate(bytes) })
@@ -274,8 +305,7 @@ export class Ledger {
     if (statement.succession !== undefined && !isRoot) {
       throw new ProtocolError('a statement names a new authority, which a deputy may not')
     }
-    if (this.#statements.length >= statementsMax)
-      throw new ProtocolError(`there are ${statementsMax} statements already`)
+    this.#checkRoom(statement, isRoot)
     this.#statements.push(statement)
     for (const revocation of statement.revocations) {
       for (const what of [revocation.subject, revocation.serial]) {
@@ -286,6 +316,19 @@ export class Ledger {
     if (statement.succession !== undefined) this.#authorities.add(statement.succession.authority)
     this.#hold({ name, statement, bytes: itemOfStatement(bytes, isRoot ? undefined : signer) })
     return true
+  }
+
+  /** @throws {ProtocolError} when a signer has said as much as it may: what a stolen key says leaves room for all others */
+  #checkRoom({ signer, bytes }: ReadStatement, isRoot: boolean): void {
+    const bytesOf = (all: readonly ReadStatement[]): number =>
+      all.reduce((sum, one) => sum + one.bytes.byteLength, bytes.byteLength)
+    const own = this.#statements.filter(statement => statement.signer === signer)
+    const isFull = this.#statements.length >= statementsMax || bytesOf(this.#statements) > statementsBytesMax
+    if (isFull) throw new ProtocolError(`there are ${this.#statements.length} statements already`)
+    if (isRoot || (own.length < deputyStatementsMax && bytesOf(own) <= deputyStatementBytesMax)) return
+    throw new ProtocolError(
+      `deputy ${signer.slice(0, 16)} has made ${own.length} statements already: revoke it, and name another one`
+    )
   }
 
   #hold(held: Held): void {

@@ -18,8 +18,15 @@ export const sealedMax = 1_024
 export const statementBytesMax = 128 * 1_024
 /** Certificates that are known at once: as many as there may be records, four times over for those that have been renewed. */
 export const certificatesMax = 4_096
-/** Statements that are known at once: a revocation a day for ten years. Nothing but their number ever makes one go. */
+/** Statements that are known at once: a revocation a day for ten years. Nothing ever makes one go. */
 export const statementsMax = 4_096
+/** Statements of one deputy, and their bytes: what a stolen key can fill leaves room for all others. */
+export const deputyStatementsMax = 256
+export const deputyStatementBytesMax = 2 * 1_024 * 1_024
+/** Certificates that one deputy has given, itself and by its invitations: a quarter of all, so that a stolen key keeps out nobody else's. */
+export const deputyCertificatesMax = 1_024
+/** Bytes of all statements: 256 of the largest. */
+export const statementsBytesMax = 32 * 1_024 * 1_024
 /** Bytes of items in one frame: what a radio of 1 Mbit/s carries within the 3 s of an admission. */
 export const frameItemBytesMax = 256 * 1_024
 /** Within this long after a Noise handshake both ends are admitted, or the connection ends. */

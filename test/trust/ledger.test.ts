@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { type Grant, issue, type Signed, signedGrants, swarmIdOf } from '../../src/trust/grant.ts'
 import { itemOfCertificate, itemOfStatement } from '../../src/trust/item.ts'
+import { keyText } from '../../src/trust/keys.ts'
 import { Ledger } from '../../src/trust/ledger.ts'
+import { deputyCertificatesMax, deputyStatementsMax } from '../../src/trust/limits.ts'
 import { drawEpoch, openEpoch } from '../../src/trust/sealing.ts'
 import { type SigningKey, signingKey, verifyKey } from '../../src/trust/signing-key.ts'
 import { encodeStatement, type Revocation, readStatement } from '../../src/trust/statement.ts'
@@ -12,6 +14,13 @@ const authority = signingKey()
 const recovery = signingKey()
 const swarm = swarmIdOf(authority.publicKey, recovery.publicKey)
 let serials = 0
+
+/** A key that nobody signs with: making a thousand real ones takes a second. */
+function signingKeyLike(n: number): SigningKey {
+  const publicKey = new Uint8Array(32).fill(n & 0xff)
+  publicKey[0] = n >> 8
+  return { ...authority, publicKey, key: keyText(publicKey) }
+}
 
 function ledger(): Ledger {
   return new Ledger({ swarm, authority: authority.key, recovery: recovery.key, verify: verifyKey })
@@ -228,6 +237,41 @@ describe('a ledger', () => {
     expect(left.digest).toEqual(right.digest)
     for (const book of [left, right])
       expect(peers.map(peer => refusal(book, peer) === '')).toEqual([false, false, true])
+  })
+
+  it('leaves room for all others, whatever the stolen key of a deputy says or whom it lets in', () => {
+    const book = ledger()
+    const mad = deputy()
+    const secret = drawEpoch(4_000_000_000, [])
+    const said = (number: number): Uint8Array => {
+      const statement = {
+        swarm,
+        signer: mad.key.key,
+        number,
+        previous: number === 1 ? '' : 'ab'.repeat(32),
+        issuedMs: start,
+        revocations: []
+      }
+      return itemOfStatement(
+        encodeStatement({ ...statement, epoch: secret.epoch, succession: undefined }, mad.key.sign),
+        mad.certificate
+      )
+    }
+    for (let number = 1; number <= deputyStatementsMax; number++) book.add(said(number), start)
+    expect(() => book.add(said(deputyStatementsMax + 1), start)).toThrow('has made 256 statements already: revoke it')
+    expect(book.epochs(), 'numbers have an end').toEqual([])
+    for (let i = 0; i < deputyCertificatesMax; i++) {
+      book.add(
+        itemOfCertificate(certificate(mad.key, { ...signingKeyLike(i) }, { roles: ['stage'] }, mad.above)),
+        start
+      )
+    }
+    const one = itemOfCertificate(certificate(mad.key, signingKey(), { roles: ['stage'] }, mad.above))
+    expect(() => book.add(one, start)).toThrow('has let in 1024 already')
+    const peer = signingKey()
+    expect(book.add(itemOfCertificate(certificate(authority, peer)), start)).toBe(true)
+    expect(book.add(revoking(authority, [{ subject: mad.key.key }]), start)).toBe(true)
+    expect(refusal(book, peer)).toBe('')
   })
 
   it('says of a signer that statements are missing, or that two have one number', () => {
