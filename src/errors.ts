@@ -250,7 +250,7 @@ export class UnknownSessionError extends SkeinError {
   readonly exitCode = 4
 }
 
-/** Thrown when a session key's file is missing, unreadable or not 32 bytes long, or exists where one is to be made. */
+/** Thrown when a key's file, of sessions or of one who signs models, is missing, unreadable or no such key, or exists where one is to be made. */
 export class InvalidKeyError extends SkeinError {
   override readonly name = 'InvalidKeyError'
   readonly exitCode = 3
@@ -295,5 +295,11 @@ export class PrivacyBudgetError extends SkeinError {
 /** Thrown when there is no audit log where one is to be read, or its files cannot be read. */
 export class AuditError extends SkeinError {
   override readonly name = 'AuditError'
+  readonly exitCode = 3
+}
+
+/** Thrown when a model is signed by no key that is trusted, or a signature of it was changed: the message names the keys. */
+export class ModelSignatureError extends SkeinError {
+  override readonly name = 'ModelSignatureError'
   readonly exitCode = 3
 }

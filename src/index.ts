@@ -75,6 +75,13 @@ export type { WeightCost } from './peer/weight-cost.ts'
 export { isGraphFile } from './model/import-graph.ts'
 export { bytesOfTensor, describePort, tensorBytes, tensorOfBytes } from './model/tensors.ts'
 export { halfBits, halfValue } from './model/half.ts'
+export {
+  readSigners,
+  type SignModelInit,
+  signersOf,
+  signModel,
+  verifySignedModel
+} from './peer/model-signing.ts'
 export { removeModel } from './peer/remove-model.ts'
 export {
   deputise,
@@ -96,6 +103,9 @@ export {
   succeedAuthority
 } from './peer/revoking.ts'
 export { sealDirectory, type SealedDirectory } from './swarm/sealing-service.ts'
+export { makeSigningKeyFile, type SigningKeyFiles } from './swarm/signing-file.ts'
 export { initSwarm } from './swarm/swarm-file.ts'
+export type { KeyText } from './trust/keys.ts'
+export type { ModelSigner, ModelSigners } from './trust/model-signature.ts'
 export type { DeputyFacts, MemberFacts } from './trust/members.ts'
 export { type Power, powers, type Role, roles } from './trust/roles.ts'

@@ -25,7 +25,7 @@ export interface CommandSpec {
 }
 
 /** Commands whose first argument is the name of a model that is here. */
-const ofModels = ['serve', 'unserve', 'infer', 'model show', 'model verify', 'model rm']
+const ofModels = ['serve', 'unserve', 'infer', 'model show', 'model sign', 'model verify', 'model rm']
 /** Flags whose value is one. */
 const modelFlags = ['--model', '--draft']
 /** Flags whose `<file>` is one on a hub, not one that is here. */

@@ -70,7 +70,25 @@ export function describeModelCommands(model: Command, context: CommandContext): 
       const { modelShow } = await import('./model-show.ts')
       await modelShow(name, { ...options, data: await openedData(options) }, context)
     })
+  command(model, 'sign <name>', 'Sign a model that is here, once every byte of it has been read.')
+    .requiredOption(
+      '--sign-key <file>',
+      'what it is signed with: a key of skein key --signing, or the key of an authority',
+      words('--sign-key')
+    )
+    .addOption(data())
+    .addOption(seal())
+    .addOption(json('print one JSON object'))
+    .action(async (name: string, options) => {
+      const { modelSign } = await import('./model-sign.ts')
+      await modelSign(name, { ...options, data: await openedData(options, { make: true }) }, context)
+    })
   command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
+    .option(
+      '--signer <key>',
+      'a public key, or its .pub file: of those given, one must have signed the model; may be repeated',
+      repeated(words('--signer'))
+    )
     .addOption(data())
     .addOption(seal())
     .addOption(json('print JSON objects, one a line'))

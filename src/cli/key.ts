@@ -1,16 +1,30 @@
 /** `skein key` and `skein forget`: who may resume a session, and that nobody may any more. */
 import { resolve } from 'node:path'
-import { makeKeyFile } from '../index.ts'
+import { InvalidOptionError, makeKeyFile, makeSigningKeyFile } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { askForget } from './control-client.ts'
 import { say, sayJson } from './output.ts'
 
+export interface KeyFlags {
+  readonly json?: boolean
+  readonly seal?: boolean
+  readonly signing?: boolean
+}
+
 /**
- * Makes a session key, or one that seals data directories, in a file that only its owner can read. It is never shown.
+ * Makes a session key, or one that seals data directories or signs models, in a file that only its owner can read. It is never shown.
  *
  * @throws {InvalidKeyError} when the file exists: what was kept with the old key would be lost.
  */
-export async function makeKey(file: string, { json, seal }: { json?: boolean; seal?: boolean }): Promise<void> {
+export async function makeKey(file: string, { json, seal, signing }: KeyFlags): Promise<void> {
+  if (signing) {
+    if (seal) throw new InvalidOptionError('--signing goes without --seal: one key does one thing')
+    const { key, publicFile } = await makeSigningKeyFile(file)
+    if (json) sayJson({ event: 'key', file, publicFile, publicKey: key })
+    else
+      say(`made a new key in ${file}, which signs models; ${publicFile} is its public part, to give to others: ${key}`)
+    return
+  }
   await makeKeyFile(file)
   if (json) sayJson({ event: 'key', file })
   else if (seal) {

@@ -220,6 +220,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
 
   command(program, 'key <file>', 'Make a session key: 32 random bytes, in a file to copy to whoever may resume.')
     .option('--seal', 'make a key that seals data directories, to keep apart from them')
+    .option('--signing', 'make a key that signs models, with its public part in <file>.pub')
     .addOption(json('print one JSON object'))
     .action(async (file: string, options) => {
       const { makeKey } = await import('./key.ts')
@@ -270,7 +271,7 @@ function describeProgram(context: CommandContext, end: (code: number) => void): 
     })
 
   describeSeal(program, context)
-  describeModelCommands(command(program, 'model', 'Import, list, show, verify and remove models.'), context)
+  describeModelCommands(command(program, 'model', 'Import, list, show, sign, verify and remove models.'), context)
 
   command(program, 'demo', 'Show it all on this machine: several peers, one model that none of them holds, one story.')
     .option('--peers <n>', 'peers to start', wholeNumber('--peers', 1, demoPeersMax), 3)

@@ -8,10 +8,12 @@ import {
   importGraph,
   InvalidOptionError,
   isStoredGraph,
+  signersOf,
   type StoredGraph
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
-import { type ImportFlags, roomFor, summary, totalBytes } from './model-facts.ts'
+import { signerRows } from './model-sign.ts'
+import { type ImportFlags, type ModelFlags, roomFor, summary, totalBytes } from './model-facts.ts'
 import { paint, say, sayJson, table } from './output.ts'
 
 /**
@@ -73,10 +75,11 @@ function graphSummary(model: StoredGraph): object {
 }
 
 /** Shows one graph: what it takes and gives. */
-export function showGraph(model: StoredGraph, { json }: { readonly json?: boolean }): void {
+export async function showGraph(model: StoredGraph, { data, json }: ModelFlags): Promise<void> {
   const { manifest } = model
   if (json) {
-    sayJson({ ...graphSummary(model), parameters: manifest.parameters, needs: graphNeeds(manifest), manifest })
+    const [needs, { good: signers }] = [graphNeeds(manifest), await signersOf(data, model)]
+    sayJson({ ...graphSummary(model), parameters: manifest.parameters, needs, signers, manifest })
     return
   }
   const { inputs, outputs, operators, parameters, tokenizer, licence, source, shards } = manifest
@@ -88,6 +91,7 @@ export function showGraph(model: StoredGraph, { json }: { readonly json?: boolea
     ...ports('output', outputs),
     ['parameters', parameters.toLocaleString('en-US')],
     ['operators', operators.map(({ domain, version }) => `${domain || 'ai.onnx'} ${version}`).join(', ')],
+    ...(await signerRows(data, model)),
     ...needed(manifest),
     ['takes text', tokenizer === null ? 'no: it has no tokenizer' : 'yes: --text'],
     ['licence', licence],

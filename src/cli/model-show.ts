@@ -11,6 +11,7 @@ import {
   modelNeeds,
   peersNeeded,
   type Manifest,
+  signersOf,
   type StoredModel,
   surveyHub,
   weightsLabel
@@ -18,6 +19,7 @@ import {
 import type { CommandContext } from './context.ts'
 import { type ModelFlags, summary, totalBytes } from './model-facts.ts'
 import { showGraph } from './model-graph.ts'
+import { signerRows } from './model-sign.ts'
 import { paint, say, sayJson, table } from './output.ts'
 
 export interface ShowFlags extends ModelFlags {
@@ -43,7 +45,7 @@ export async function modelShow(name: string, flags: ShowFlags, { signal }: Comm
   if (hubFlag !== undefined) throw new InvalidOptionError(`--${hubFlag} goes with a model of a hub: OWNER/NAME`)
   const found = await findModel(flags.data, name)
   if (isStoredGraph(found)) {
-    showGraph(found, flags)
+    await showGraph(found, flags)
     return
   }
   const model = found
@@ -52,11 +54,12 @@ export async function modelShow(name: string, flags: ShowFlags, { signal }: Comm
   if (flags.json) {
     const peers = peersNeeded(manifest, flags.memory) ?? null
     const needs = { ...modelNeeds(manifest), memoryBytes: flags.memory, peers }
-    sayJson({ ...summary(model), ...contents, needs, manifest })
+    sayJson({ ...summary(model), ...contents, needs, signers: (await signersOf(flags.data, model)).good, manifest })
     return
   }
   say(paint('bold', manifest.name))
-  for (const line of table([...described(model, contents), ...needed(model, flags.memory)])) say(`  ${line}`)
+  const signed = await signerRows(flags.data, model)
+  for (const line of table([...described(model, contents), ...signed, ...needed(model, flags.memory)])) say(`  ${line}`)
   say(`  shards (${formatBytes(totalBytes(model))}):`)
   const rows = manifest.shards.map(shard => [
     shard.role === 'layer' ? `layer ${shard.layer}` : shard.role,

@@ -7,13 +7,17 @@ import {
   isStoredGraph,
   listGraphs,
   listModels,
+  type ModelSigner,
+  readSigners,
   removeModel,
   verifyModel,
+  verifySignedModel,
   weightsLabel
 } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { anySummary, describeGraph, graphRows } from './model-graph.ts'
 import { askRemoveModel, reachable } from './control-client.ts'
+import { describeSigner } from './model-sign.ts'
 import { type ImportFlags, type ModelFlags, roomFor, summary, totalBytes } from './model-facts.ts'
 import { note, say, sayJson, table } from './output.ts'
 import { ProgressLine, progressBar } from './progress.ts'
@@ -82,26 +86,40 @@ export async function modelLs(flags: ModelFlags): Promise<void> {
   for (const message of broken) note(`skein: warning: unusable: ${message}`)
 }
 
+export interface VerifyFlags extends ModelFlags {
+  /** Public keys, of which one must have signed each model. */
+  readonly signer?: readonly string[]
+}
+
 /**
  * Verifies one model, or all.
  *
+ * @throws {InvalidKeyError} when a signer is no public key
+ * @throws {ModelSignatureError} when a model is signed by none of them
  * @throws {CorruptShardError} that names the shard and both digests.
  * @throws {InvalidManifestError} that names, of all, the manifests that cannot be used.
  */
 export async function modelVerify(
   name: string | undefined,
-  flags: ModelFlags,
+  flags: VerifyFlags,
   { signal }: CommandContext
 ): Promise<void> {
+  const signers = await readSigners(flags.signer ?? [])
   const broken: string[] = []
   const onBroken = ({ message }: Error): void => void broken.push(message)
   const all = async (): Promise<string[]> =>
     [...(await listModels(flags.data, { onBroken })), ...(await listGraphs(flags.data))].map(({ id }) => id)
   const ids = name === undefined ? await all() : [name]
   for (const id of ids) {
-    const model = await verifyModel(flags.data, id, { signal })
-    if (flags.json) sayJson({ event: 'verified', ...anySummary(model) })
-    else say(`${model.manifest.name}: every file has the digest that the manifest gives (${describe(model)})`)
+    const { model, signer }: { readonly model: AnyModel; readonly signer?: ModelSigner } =
+      signers.length === 0
+        ? { model: await verifyModel(flags.data, id, { signal }) }
+        : await verifySignedModel(flags.data, id, { signers, signal })
+    if (flags.json) sayJson({ event: 'verified', ...anySummary(model), ...(signer === undefined ? {} : { signer }) })
+    else {
+      const by = signer === undefined ? '' : `, and ${describeSigner(signer)} signed it`
+      say(`${model.manifest.name}: every file has the digest that the manifest gives (${describe(model)})${by}`)
+    }
   }
   if (broken.length > 0) throw new InvalidManifestError(`what cannot be used was not verified: ${broken.join('; ')}`)
 }

@@ -7,6 +7,7 @@ import { journalPrefix, removeUnlisted } from './leftovers.ts'
 import { setGivesWay } from './marks.ts'
 import type { FormerModel } from './older.ts'
 import type { ModelStore } from './store.ts'
+import { removeSignatures } from './signatures.ts'
 import { processFile } from './store-files.ts'
 
 /** What became of a model that was removed. */
@@ -25,6 +26,8 @@ export async function forget(store: ModelStore, { id, name, digests }: FormerMod
   // Whoever opens the store after a removal was cut short, or found something unreadable, goes on with it. Where the disk is full there is no journal:
   // then a file may stay behind, but room can be made.
   await appendLines(journal, digests).catch(() => {})
+  // Before the manifest: one that is cut short here leaves nothing of which nobody knows.
+  await removeSignatures(store.own, id)
   await rm(path.join(store.own, 'manifests', `${id}.json`), { force: true })
   await setGivesWay(store.own, id, false)
   const removed = await removeUnlisted(store, digests)

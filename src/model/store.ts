@@ -3,6 +3,7 @@
  *
  * - `manifests/<model id>.json`: canonical manifest bytes, whose digest is the file's name;
  * - `manifests/<model id>.gives-way`: the model's files may be removed where a disk budget needs room (`marks.ts`);
+ * - `manifests/<model id>.signatures`: by whom it is signed (`signatures.ts`);
  * - `shards/<sha256>`: shards and tokenizers, each under its own digest, so equal ones are kept once;
  * - `shards/.partial-<sha256>`: what has come of a file that is fetched from peers. It survives restarts.
  *

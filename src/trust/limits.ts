@@ -44,3 +44,5 @@ export const expiredKeepMs = 24 * 60 * 60_000
 export const grantLifeMaxMs = 10 * 366 * 24 * 60 * 60_000
 /** Secrets in one frame: those of one epoch, which as many halves of a split swarm may have begun. */
 export const secretsMax = 8
+/** Signers of one model: an operator, whoever made it, and those who approved it. Their signatures are 4 kB, read whole. */
+export const modelSignersMax = 32

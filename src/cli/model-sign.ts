@@ -1,0 +1,33 @@
+/** `skein model sign`, and who signed a model as `skein model show` has it. */
+import { type AnyModel, type ModelSigner, signersOf, signModel } from '../index.ts'
+import type { CommandContext } from './context.ts'
+import type { ModelFlags } from './model-facts.ts'
+import { say, sayJson } from './output.ts'
+
+export interface SignFlags extends ModelFlags {
+  /** The file of the key. */
+  readonly signKey: string
+}
+
+/** Signs a model that is here. @throws what {@link signModel} throws */
+export async function modelSign(name: string, flags: SignFlags, { signal }: CommandContext): Promise<void> {
+  const { model, signer } = await signModel({ dataDir: flags.data, model: name, keyFile: flags.signKey, signal })
+  const { id, manifest } = model
+  if (flags.json) sayJson({ event: 'signed', id, name: manifest.name, signer })
+  else say(`signed ${manifest.name}, id ${id}, every file of which is right, by the key ${signer.key}`)
+}
+
+/** A signer by the first digits of its key, and when by its own clock. */
+export function describeSigner({ key, signedMs }: ModelSigner): string {
+  return `${key.slice(0, 12)}… (${new Date(signedMs).toISOString()})`
+}
+
+/** Rows of who signed a model: the whole key, to be compared. */
+export async function signerRows(dataDir: string, model: AnyModel): Promise<string[][]> {
+  const { good, bad } = await signersOf(dataDir, model)
+  const rows = [
+    ...good.map(({ key, signedMs }) => `${key} at ${new Date(signedMs).toISOString()}`),
+    ...bad.map(key => `not by ${key}, whose signature here was changed, or made of another model`)
+  ]
+  return rows.map((row, i) => [i === 0 ? 'signed by' : '', row])
+}

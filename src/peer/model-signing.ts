@@ -1,0 +1,102 @@
+/** Signing the models of a data directory, and asking who signed them. A peer may run on it. */
+import { reasonOf } from '../base/reason.ts'
+import { DataDirectoryError, ModelSignatureError } from '../errors.ts'
+import { findModel, openLibrary, verifyModel } from '../model/library.ts'
+import { changeSignatures, readSignatures } from '../model/signatures.ts'
+import type { AnyModel } from '../model/stored.ts'
+import { readSignerKey, readSigningKeyFile } from '../swarm/signing-file.ts'
+import type { KeyText } from '../trust/keys.ts'
+import { modelSignersMax } from '../trust/limits.ts'
+import {
+  type ModelSigner,
+  type ModelSigners,
+  modelSignature,
+  modelSignaturesBytesMax,
+  modelSigners,
+  trustedSigner,
+  withSignature
+} from '../trust/model-signature.ts'
+import { verifyKey } from '../trust/signing-key.ts'
+
+export interface SignModelInit {
+  readonly dataDir: string
+  /** Name, id, or beginning of an id. */
+  readonly model: string
+  /** A key that `makeSigningKeyFile` made, another Ed25519 key in PEM, or the key file of an authority. */
+  readonly keyFile: string
+  readonly signal: AbortSignal
+  /** When it is signed, in ms since 1970. @default now */
+  readonly nowMs?: number
+}
+
+/**
+ * Signs a model, once every byte of it has been read: nobody vouches for what is not whole. A second signature by the same key takes the
+ * place of the first.
+ *
+ * @throws {InvalidKeyError} {InvalidAuthorityError} when the key is none
+ * @throws {UnknownModelError} {AmbiguousModelError} {CorruptShardError} as `verifyModel`
+ * @throws {ModelSignatureError} when it has as many signers as are kept
+ * @throws {DataDirectoryError} when it cannot be written
+ */
+export async function signModel(
+  init: SignModelInit
+): Promise<{ readonly model: AnyModel; readonly signer: ModelSigner }> {
+  const { dataDir, keyFile, signal, nowMs = Date.now() } = init
+  const key = await readSigningKeyFile(keyFile)
+  const model = await verifyModel(dataDir, init.model, { signal })
+  const { own } = await openLibrary(dataDir)
+  const signature = modelSignature(model.id, key, nowMs)
+  await within(dataDir, () =>
+    changeSignatures(own, model.id, {
+      bytesMax: modelSignaturesBytesMax,
+      change: signatures => {
+        const all = withSignature(signatures, signature)
+        if (all !== undefined) return all
+        throw new ModelSignatureError(
+          `${model.manifest.name} has ${modelSignersMax} signers, and no more are kept: importing it anew drops them`
+        )
+      }
+    })
+  )
+  return { model, signer: { key: key.key, signedMs: Math.floor(nowMs) } }
+}
+
+/** Who signed a model that is here. @throws {DataDirectoryError} when its signatures cannot be read */
+export async function signersOf(dataDir: string, { id }: Pick<AnyModel, 'id'>): Promise<ModelSigners> {
+  const { own } = await openLibrary(dataDir)
+  const signatures = await within(dataDir, () => readSignatures(own, id, modelSignaturesBytesMax))
+  return modelSigners(id, signatures, verifyKey)
+}
+
+/** Public keys of signers, as people give them: hex, base64url, or a file. @throws {InvalidKeyError} */
+export async function readSigners(given: readonly string[]): Promise<KeyText[]> {
+  return Promise.all(given.map(readSignerKey))
+}
+
+/**
+ * As `verifyModel`, of a model that one of these keys signed. That is looked at first: reading all bytes takes longer.
+ *
+ * @throws {ModelSignatureError} when none of them did
+ * @throws what `verifyModel` throws
+ */
+export async function verifySignedModel(
+  dataDir: string,
+  nameOrId: string,
+  { signers, signal }: { readonly signers: readonly KeyText[]; readonly signal: AbortSignal }
+): Promise<{ readonly model: AnyModel; readonly signer: ModelSigner }> {
+  const { id, manifest } = await findModel(dataDir, nameOrId)
+  const signer = trustedSigner(await signersOf(dataDir, { id }), signers)
+  if (typeof signer === 'string') {
+    throw new ModelSignatureError(`${manifest.name} (${id.slice(0, 12)}) ${signer}`)
+  }
+  return { model: await verifyModel(dataDir, id, { signal }), signer }
+}
+
+async function within<T>(dataDir: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof ModelSignatureError) throw error
+    throw new DataDirectoryError(`the signatures of models in ${dataDir} cannot be used: ${reasonOf(error)}`)
+  }
+}
