@@ -298,7 +298,7 @@ export class AuditError extends SkeinError {
   readonly exitCode = 3
 }
 
-/** Thrown when a model is signed by no key that is trusted, or a signature of it was changed: the message names the keys. */
+/** Thrown when a model is signed by no key that is trusted, or it or a signature of it was changed or cannot be read: the message says which. */
 export class ModelSignatureError extends SkeinError {
   override readonly name = 'ModelSignatureError'
   readonly exitCode = 3

@@ -82,6 +82,7 @@ export {
   signModel,
   verifySignedModel
 } from './peer/model-signing.ts'
+export { type FolderInit, signFolder, verifyFolder } from './peer/folder-signing.ts'
 export { removeModel } from './peer/remove-model.ts'
 export {
   deputise,

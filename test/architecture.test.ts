@@ -100,7 +100,7 @@ const doers = [
   /^src\/trust\/(sealing|signing-key)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
   /^src\/scrub\/scrub-worker\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|audit-report|own-disk|own-graphs|own-metrics|own-scrubbing|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|model-signing|enrolment|revoking|known-members|membership-warnings)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|audit-report|own-disk|own-graphs|own-metrics|own-scrubbing|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|model-signing|folder-signing|enrolment|revoking|known-members|membership-warnings)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]
@@ -145,6 +145,7 @@ const surfacePackages: Readonly<Record<string, readonly string[]>> = {
  * The doctor looks at files as they are, and commands write where a person says.
  */
 const mayTouchFiles: Readonly<Record<string, string>> = {
+  'src/peer/folder-signing.ts': 'it signs what a person has somewhere, as it lies there',
   'src/swarm/data-dir.ts': 'what says which directory it is, and whose, is plain in a sealed one, too',
   'src/swarm/sealing-service.ts': 'it seals what lies there as it is',
   'src/swarm/service.ts': 'it asks whether the temporary folder lies in memory',

@@ -70,33 +70,7 @@ export function describeModelCommands(model: Command, context: CommandContext): 
       const { modelShow } = await import('./model-show.ts')
       await modelShow(name, { ...options, data: await openedData(options) }, context)
     })
-  command(model, 'sign <name>', 'Sign a model that is here, once every byte of it has been read.')
-    .requiredOption(
-      '--sign-key <file>',
-      'what it is signed with: a key of skein key --signing, or the key of an authority',
-      words('--sign-key')
-    )
-    .addOption(data())
-    .addOption(seal())
-    .addOption(json('print one JSON object'))
-    .action(async (name: string, options) => {
-      const { modelSign } = await import('./model-sign.ts')
-      await modelSign(name, { ...options, data: await openedData(options, { make: true }) }, context)
-    })
-  command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
-    .option(
-      '--signer <key>',
-      'a public key, or its .pub file: of those given, one must have signed the model; may be repeated',
-      repeated(words('--signer'))
-    )
-    .addOption(data())
-    .addOption(seal())
-    .addOption(json('print JSON objects, one a line'))
-    .action(async (name: string | undefined, options) => {
-      const { modelVerify } = await import('./model.ts')
-      await modelVerify(name, { ...options, data: await openedData(options) }, context)
-    })
-
+  describeSigning(model, context)
   command(
     model,
     'rm <name>',
@@ -108,6 +82,55 @@ export function describeModelCommands(model: Command, context: CommandContext): 
     .action(async (name: string, options) => {
       const { modelRm } = await import('./model.ts')
       await modelRm(name, { ...options, data: await openedData(options) }, context)
+    })
+}
+
+/** Who vouches for a model. */
+function describeSigning(model: Command, context: CommandContext): void {
+  command(
+    model,
+    'sign <name>',
+    'Sign a model that is here, once every byte of it has been read; with --oms a folder or file somewhere.'
+  )
+    .requiredOption(
+      '--sign-key <file>',
+      'what it is signed with: a key of skein key --signing, or the key of an authority',
+      words('--sign-key')
+    )
+    .option(
+      '--oms <file>',
+      'sign the folder or file <name>, and write an OpenSSF model-signing v1.0 bundle there; the key is one of P-256, P-384 or P-521 in PEM',
+      words('--oms')
+    )
+    .addOption(data())
+    .addOption(seal())
+    .addOption(json('print one JSON object'))
+    .action(async (name: string, options) => {
+      const { folderSign, modelSign } = await import('./model-sign.ts')
+      if (options.oms !== undefined) return folderSign(name, options, context)
+      await modelSign(name, { ...options, data: await openedData(options, { make: true }) }, context)
+    })
+  command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
+    .option(
+      '--signer <key>',
+      'a public key, or its .pub file: of those given, one must have signed the model; may be repeated',
+      repeated(words('--signer'))
+    )
+    .option(
+      '--oms <file>',
+      'verify the folder or file <name> by this OpenSSF model-signing v1.0 bundle; --signer is a public key in PEM',
+      words('--oms')
+    )
+    .addOption(data())
+    .addOption(seal())
+    .addOption(json('print JSON objects, one a line'))
+    .action(async (name: string | undefined, options) => {
+      if (options.oms !== undefined) {
+        const { folderVerify } = await import('./model-sign.ts')
+        return folderVerify(name, options, context)
+      }
+      const { modelVerify } = await import('./model.ts')
+      await modelVerify(name, { ...options, data: await openedData(options) }, context)
     })
 }
 

@@ -1,5 +1,13 @@
 /** `skein model sign`, and who signed a model as `skein model show` has it. */
-import { type AnyModel, type ModelSigner, signersOf, signModel } from '../index.ts'
+import {
+  type AnyModel,
+  InvalidOptionError,
+  type ModelSigner,
+  signersOf,
+  signFolder,
+  signModel,
+  verifyFolder
+} from '../index.ts'
 import type { CommandContext } from './context.ts'
 import type { ModelFlags } from './model-facts.ts'
 import { say, sayJson } from './output.ts'
@@ -30,4 +38,38 @@ export async function signerRows(dataDir: string, model: AnyModel): Promise<stri
     ...bad.map(key => `not by ${key}, whose signature here was changed, or made of another model`)
   ]
   return rows.map((row, i) => [i === 0 ? 'signed by' : '', row])
+}
+
+export interface BundleFlags {
+  /** The bundle. */
+  readonly oms: string
+  readonly json?: boolean
+}
+
+/** Signs a folder or file by an OpenSSF bundle. @throws what {@link signFolder} throws */
+export async function folderSign(
+  path: string,
+  { oms, signKey, json }: BundleFlags & { readonly signKey: string },
+  { signal }: CommandContext
+): Promise<void> {
+  const files = await signFolder({ path, bundle: oms, key: signKey, signal })
+  if (json) sayJson({ event: 'signed', path, bundle: oms, files })
+  else say(`signed ${path}, ${counted(files)}: ${oms} is the bundle, to give along`)
+}
+
+/** Verifies one. @throws {InvalidOptionError} without a path or a signer, and what {@link verifyFolder} throws */
+export async function folderVerify(
+  path: string | undefined,
+  { oms, signer, json }: BundleFlags & { readonly signer?: readonly string[] },
+  { signal }: CommandContext
+): Promise<void> {
+  if (path === undefined) throw new InvalidOptionError('--oms takes the folder or file that was signed, too')
+  if (signer?.length !== 1) throw new InvalidOptionError('--oms goes with one --signer, a public key in PEM')
+  const files = await verifyFolder({ path, bundle: oms, key: signer[0]!, signal })
+  if (json) sayJson({ event: 'verified', path, bundle: oms, files })
+  else say(`${path}: ${counted(files)}, as the owner of ${signer[0]} signed it`)
+}
+
+function counted(files: number): string {
+  return files === 1 ? '1 file' : `${files} files`
 }

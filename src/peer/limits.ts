@@ -12,6 +12,11 @@ export const drainMs = 60_000
 /** How often it looks whether it may. */
 export const drainPollMs = 100
 
+/** Bytes of a person's key in PEM: one of P-521 has 400, with what openssl writes around it. */
+export const pemBytesMax = 65_536
+/** What is read at once of a file that is signed as it lies: a disk gives its most from a megabyte on. */
+export const folderReadBytes = 1 << 22
+
 // ── Keep ───────────────────────────────────────────────────────────────────────────────────────────
 
 /** How long a session is kept after its last token when nobody says otherwise, at most, and at least. */

@@ -46,3 +46,7 @@ export const grantLifeMaxMs = 10 * 366 * 24 * 60 * 60_000
 export const secretsMax = 8
 /** Signers of one model: an operator, whoever made it, and those who approved it. Their signatures are 4 kB, read whole. */
 export const modelSignersMax = 32
+/** Bytes of an OpenSSF bundle: 200 for each file of a model, of which there may be tens of thousands, twice over for base64. */
+export const bundleBytesMax = 16 * 1_024 * 1_024
+/** Files that one bundle is of: more than any model has, and what a folder that is no model's soon has. */
+export const bundleFilesMax = 32_768
