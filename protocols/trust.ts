@@ -9,6 +9,7 @@ export interface TrustFrame {
   items: Item[]
   verdict?: Verdict
   secrets: Secret[]
+  timeMs?: number
 }
 
 export namespace TrustFrame {
@@ -48,6 +49,11 @@ export namespace TrustFrame {
             w.uint32(42)
             Secret.codec().encode(value, w)
           }
+        }
+
+        if (obj.timeMs != null) {
+          w.uint32(48)
+          w.uint64Number(obj.timeMs)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -101,6 +107,10 @@ export namespace TrustFrame {
               obj.secrets.push(Secret.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.secrets$
               }))
+              break
+            }
+            case 6: {
+              obj.timeMs = reader.uint64Number()
               break
             }
             default: {
@@ -178,6 +188,13 @@ export namespace TrustFrame {
 
               obj.secrets++
 
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.timeMs`,
+                value: reader.uint64Number()
+              }
               break
             }
             default: {
@@ -270,6 +287,11 @@ export namespace TrustFrame {
     index: number
   }
 
+  export interface TrustFrameTimeMsFieldEvent {
+    field: '$.timeMs'
+    value: number
+  }
+
   export function encode (obj: Partial<TrustFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, TrustFrame.codec())
   }
@@ -278,7 +300,7 @@ export namespace TrustFrame {
     return decodeMessage(buf, TrustFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TrustFrame>): Generator<TrustFrameHelloCertificateGrantsPayloadFieldEvent | TrustFrameHelloCertificateGrantsSignatureFieldEvent | TrustFrameHelloTimeMsFieldEvent | TrustFrameHelloDigestFieldEvent | TrustFrameHelloEpochFieldEvent | TrustFrameHelloSecretFieldEvent | TrustFrameKnownDigestsFieldEvent | TrustFrameItemsCertificateGrantsPayloadFieldEvent | TrustFrameItemsCertificateGrantsSignatureFieldEvent | TrustFrameItemsStatementPayloadFieldEvent | TrustFrameItemsStatementSignatureFieldEvent | TrustFrameVerdictRefusalFieldEvent | TrustFrameSecretsEpochFieldEvent | TrustFrameSecretsSecretFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<TrustFrame>): Generator<TrustFrameHelloCertificateGrantsPayloadFieldEvent | TrustFrameHelloCertificateGrantsSignatureFieldEvent | TrustFrameHelloTimeMsFieldEvent | TrustFrameHelloDigestFieldEvent | TrustFrameHelloEpochFieldEvent | TrustFrameHelloSecretFieldEvent | TrustFrameKnownDigestsFieldEvent | TrustFrameItemsCertificateGrantsPayloadFieldEvent | TrustFrameItemsCertificateGrantsSignatureFieldEvent | TrustFrameItemsStatementPayloadFieldEvent | TrustFrameItemsStatementSignatureFieldEvent | TrustFrameVerdictRefusalFieldEvent | TrustFrameSecretsEpochFieldEvent | TrustFrameSecretsSecretFieldEvent | TrustFrameTimeMsFieldEvent> {
     return streamMessage(buf, TrustFrame.codec(), opts)
   }
 }

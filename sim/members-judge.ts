@@ -11,6 +11,8 @@ const spreadMs = 2_000
 const lockedMs = 30_000
 /** A clock may be wrong by as much before anybody could know. */
 const clockSlackMs = 6 * minute
+/** How far clocks may be apart without anything following from it: that of a member, and as much of those around it. */
+const clockApartMs = 13 * minute
 /** Two members with the right time, more than have a wrong one, set the clock of a third within this. */
 const clockSetMs = 10_000
 
@@ -63,7 +65,8 @@ export class MembersJudge {
     const right = others.filter(other => !other.isCaptured && this.#hasRightTime(other)).length
     const isSettable = right >= 2 && right > others.length - right
     const since = this.#settable.get(machine)
-    if (!isSettable || this.#hasRightTime(machine)) this.#settable.delete(machine)
+    const apartMs = Math.abs(membership.nowMs() - this.#world.trueMs)
+    if (!isSettable || apartMs < clockApartMs) this.#settable.delete(machine)
     else if (since === undefined) this.#settable.set(machine, this.#world.agenda.nowMs)
     else if (this.#world.agenda.nowMs - since > clockSetMs) {
       const apart = (membership.nowMs() - this.#world.trueMs) / 1000

@@ -13,7 +13,7 @@ import { type Certificate, readCertificate, swarmIdOf } from '../trust/grant.ts'
 import { itemOfCertificate } from '../trust/item.ts'
 import { type KeyText, keyOfPeer, keyText, peerOfKey, type VerifyKey } from '../trust/keys.ts'
 import { Ledger, type Standing } from '../trust/ledger.ts'
-import { epochGraceMs, frameItemBytesMax } from '../trust/limits.ts'
+import { clockToleranceMs, epochGraceMs, frameItemBytesMax } from '../trust/limits.ts'
 import type { Role } from '../trust/roles.ts'
 import type { Epoch } from '../trust/statement.ts'
 import { TrustedTime } from '../trust/time.ts'
@@ -79,6 +79,8 @@ export class Membership {
   #timers: Timer[] = []
   #keep: Timer | undefined
   #said = ''
+  /** What the time was when it was looked at last. */
+  #told: { readonly timeMs: number; readonly steadyMs: number } | undefined
 
   /** @throws {InvalidMembershipError} when what is kept is of another machine or damaged, or this machine is no member any more */
   constructor(init: MembershipInit) {
@@ -231,11 +233,13 @@ export class Membership {
   /** A peer has been admitted and is connected: what one frame could not hold follows. */
   connected(peer: PeerId): void {
     this.#refused.delete(peer)
+    this.#time.here(keyText(keyOfPeer(peer)), true)
     if (this.ledger.items().reduce((sum, item) => sum + item.byteLength, 0) <= frameItemBytesMax) return
     void this.#send(peer, encodeFrame({ known: { digests: this.ledger.names } }))
   }
 
   disconnected(peer: PeerId): void {
+    this.#time.here(keyText(keyOfPeer(peer)), false)
     this.#channels.delete(peer)
   }
 
@@ -321,7 +325,8 @@ export class Membership {
     channel.receive({
       onFrame: bytes => {
         try {
-          const { items, secrets, known } = readFrame(bytes)
+          const { items, secrets, known, timeMs } = readFrame(bytes)
+          if (timeMs !== undefined) this.#heardTime(peer, timeMs)
           const nowMs = this.nowMs()
           const learnt = items.map(itemBytes).filter(item => this.ledger.add(item, nowMs))
           if (learnt.length > 0 || secrets.length > 0) this.#learnt(learnt, secrets, peer)
@@ -351,9 +356,26 @@ export class Membership {
     }
   }
 
+  #heardTime(peer: PeerId, timeMs: number): void {
+    const key = keyText(keyOfPeer(peer))
+    this.#time.heard(key, timeMs, this.#clocks())
+    this.#time.here(key, true)
+  }
+
+  /** Tells neighbours of a clock that was set: what they have heard of it counts among theirs. */
+  #tellTime(): void {
+    const [timeMs, steadyMs] = [this.nowMs(), this.#clock.nowMs()]
+    const { timeMs: before, steadyMs: since } = this.#told ?? { timeMs, steadyMs }
+    if (Math.abs(timeMs - before - (steadyMs - since)) > clockToleranceMs) {
+      for (const peer of this.#running?.connected() ?? []) void this.#send(peer, encodeFrame({ timeMs }))
+    }
+    this.#told = { timeMs, steadyMs }
+  }
+
   /** Looks whether everybody who is connected still is a member, this peer too: certificates end by themselves. */
   #look(): void {
     this.#roles.clear()
+    this.#tellTime()
     for (const peer of [...(this.#running?.connected() ?? [])]) {
       const refusal = this.refusalOf(peer)
       if (refusal !== undefined) this.#refuse(peer, refusal)

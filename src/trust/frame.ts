@@ -52,10 +52,12 @@ export function encodeFrame(frame: {
   readonly known?: { readonly digests: Uint8Array }
   readonly items?: TrustFrame['items']
   readonly secrets?: readonly EpochSecret[]
+  readonly timeMs?: number
 }): Uint8Array {
   return TrustFrame.encode({
     items: frame.items ?? [],
     secrets: (frame.secrets ?? []).map(({ epoch, secret }) => ({ epoch, secret: owned(secret) })),
+    ...(frame.timeMs === undefined ? {} : { timeMs: Math.floor(frame.timeMs) }),
     ...(frame.known === undefined ? {} : { known: { digests: owned(frame.known.digests) } })
   })
 }

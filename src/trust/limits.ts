@@ -50,3 +50,7 @@ export const modelSignersMax = 32
 export const bundleBytesMax = 16 * 1_024 * 1_024
 /** Files that one bundle is of: more than any model has, and what a folder that is no model's soon has. */
 export const bundleFilesMax = 32_768
+/** How long what the clock of somebody shows counts who is not connected: dials of one that is refused come more often. */
+export const clockHeardMs = 60_000
+/** Clocks that are known at once: those of all neighbours, twice. */
+export const clocksHeardMax = 64

@@ -60,7 +60,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
   {
     name: 'believe a clock that jumps',
     file: time,
-    original: 'if (ahead <= clockToleranceMs || this.#confirms(ahead))',
+    original: 'if (ahead <= clockToleranceMs || this.#confirms(ahead, steadyMs))',
     mutated: 'if (ahead >= 0)',
     from: 2,
     seeds: 20
@@ -68,7 +68,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
   {
     name: 'begin in 1970',
     file: time,
-    original: 'let timeMs = Math.max(expected ?? wallMs, this.#floorMs)',
+    original: 'let timeMs = Math.max(expected ?? Math.max(wallMs, this.#startMs), this.#floorMs)',
     mutated: 'let timeMs = expected ?? wallMs',
     from: 2,
     seeds: 20
@@ -95,6 +95,14 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     original: 'if (theirs > desk.epoch || (theirs === desk.epoch && sameBytes(secret, desk.secretDigest))) return []',
     mutated: 'if (theirs >= desk.epoch) return []',
     from: 1097,
+    seeds: 20
+  },
+  {
+    name: 'never go back behind the time at which it ran last',
+    file: time,
+    original: 'if (timeMs < this.#floorMs) return nowMs',
+    mutated: 'if (timeMs < Math.max(this.#floorMs, this.#startMs)) return nowMs',
+    from: 1745,
     seeds: 20
   },
   {

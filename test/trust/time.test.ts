@@ -58,8 +58,34 @@ describe('trusted time', () => {
     expect(time.settle(first)).toBe(today + 5 * hour)
   })
 
+  it('goes back behind the time at which it ran last, since its clock may have been ahead then', () => {
+    const time = new TrustedTime(today + 3 * hour)
+    time.signed(today - hour)
+    const clocks = { wallMs: today, steadyMs: 0 }
+    expect(time.now(clocks)).toBe(today + 3 * hour)
+    for (const peer of ['a', 'b']) time.heard(peer, today, clocks)
+    expect(time.settle(clocks)).toBe(today)
+  })
+
+  it('listens to who is here, and to nobody who went long ago', () => {
+    const time = new TrustedTime(0)
+    const first = { wallMs: today + 3 * hour, steadyMs: 0 }
+    for (const peer of ['gone', 'lost', 'left']) time.heard(peer, today + 3 * hour, first)
+    const later = { wallMs: today + 4 * hour, steadyMs: hour }
+    for (const peer of ['a', 'b']) {
+      time.heard(peer, today + hour, later)
+      time.here(peer, true)
+    }
+    const last = { wallMs: today + 5 * hour, steadyMs: 2 * hour }
+    expect(time.settle(last)).toBe(today + 2 * hour)
+    time.here('a', false)
+    time.heard('c', today, last)
+    expect(time.settle(last), 'one of each').toBe(today + 2 * hour)
+  })
+
   it('is not talked into a time before what is signed, nor by a minority', () => {
-    const time = new TrustedTime(today)
+    const time = new TrustedTime(0)
+    time.signed(today)
     const right = { wallMs: today + hour, steadyMs: 0 }
     time.now(right)
     for (const peer of ['a', 'b', 'c']) time.heard(peer, today - year, right)
