@@ -567,6 +567,11 @@ export namespace ShardsFrame {
     value: Uint8Array<ArrayBuffer>
   }
 
+  export interface ShardsFrameManifestSignaturesFieldEvent {
+    field: '$.manifest.signatures'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export interface ShardsFrameWatchFileFieldEvent {
     field: '$.watch.file'
     value: Uint8Array<ArrayBuffer>
@@ -695,7 +700,7 @@ export namespace ShardsFrame {
     return decodeMessage(buf, ShardsFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShardsFrame>): Generator<ShardsFrameManifestRequestModelFieldEvent | ShardsFrameManifestModelFieldEvent | ShardsFrameManifestJsonFieldEvent | ShardsFrameWatchFileFieldEvent | ShardsFrameStateFileFieldEvent | ShardsFrameStateWholeFieldEvent | ShardsFrameStateChunksFieldEvent | ShardsFrameHaveFileFieldEvent | ShardsFrameHaveChunkFieldEvent | ShardsFrameListRequestFileFieldEvent | ShardsFrameListFileFieldEvent | ShardsFrameListDigestsFieldEvent | ShardsFrameRangeRequestFileFieldEvent | ShardsFrameRangeRequestChunkFieldEvent | ShardsFrameRangeRequestOffsetFieldEvent | ShardsFrameRangeRequestLengthFieldEvent | ShardsFrameRangeFileFieldEvent | ShardsFrameRangeChunkFieldEvent | ShardsFrameRangeOffsetFieldEvent | ShardsFrameRangeDataFieldEvent | ShardsFrameRangeLiveFieldEvent | ShardsFrameRefuseSubjectFieldEvent | ShardsFrameRefuseIdFieldEvent | ShardsFrameRefuseChunkFieldEvent | ShardsFrameRefuseOffsetFieldEvent | ShardsFrameComingFileFieldEvent | ShardsFrameComingChunkFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<ShardsFrame>): Generator<ShardsFrameManifestRequestModelFieldEvent | ShardsFrameManifestModelFieldEvent | ShardsFrameManifestJsonFieldEvent | ShardsFrameManifestSignaturesFieldEvent | ShardsFrameWatchFileFieldEvent | ShardsFrameStateFileFieldEvent | ShardsFrameStateWholeFieldEvent | ShardsFrameStateChunksFieldEvent | ShardsFrameHaveFileFieldEvent | ShardsFrameHaveChunkFieldEvent | ShardsFrameListRequestFileFieldEvent | ShardsFrameListFileFieldEvent | ShardsFrameListDigestsFieldEvent | ShardsFrameRangeRequestFileFieldEvent | ShardsFrameRangeRequestChunkFieldEvent | ShardsFrameRangeRequestOffsetFieldEvent | ShardsFrameRangeRequestLengthFieldEvent | ShardsFrameRangeFileFieldEvent | ShardsFrameRangeChunkFieldEvent | ShardsFrameRangeOffsetFieldEvent | ShardsFrameRangeDataFieldEvent | ShardsFrameRangeLiveFieldEvent | ShardsFrameRefuseSubjectFieldEvent | ShardsFrameRefuseIdFieldEvent | ShardsFrameRefuseChunkFieldEvent | ShardsFrameRefuseOffsetFieldEvent | ShardsFrameComingFileFieldEvent | ShardsFrameComingChunkFieldEvent> {
     return streamMessage(buf, ShardsFrame.codec(), opts)
   }
 }
@@ -792,6 +797,7 @@ export namespace ManifestRequest {
 export interface Manifest {
   model: Uint8Array<ArrayBuffer>
   json: Uint8Array<ArrayBuffer>
+  signatures: Uint8Array<ArrayBuffer>
 }
 
 export namespace Manifest {
@@ -814,13 +820,19 @@ export namespace Manifest {
           w.bytes(obj.json)
         }
 
+        if ((obj.signatures != null && obj.signatures.byteLength > 0)) {
+          w.uint32(26)
+          w.bytes(obj.signatures)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
           model: uint8ArrayAlloc(0),
-          json: uint8ArrayAlloc(0)
+          json: uint8ArrayAlloc(0),
+          signatures: uint8ArrayAlloc(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -835,6 +847,10 @@ export namespace Manifest {
             }
             case 2: {
               obj.json = reader.bytes()
+              break
+            }
+            case 3: {
+              obj.signatures = reader.bytes()
               break
             }
             default: {
@@ -866,6 +882,13 @@ export namespace Manifest {
               }
               break
             }
+            case 3: {
+              yield {
+                field: `${prefix}.signatures`,
+                value: reader.bytes()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -888,6 +911,11 @@ export namespace Manifest {
     value: Uint8Array<ArrayBuffer>
   }
 
+  export interface ManifestSignaturesFieldEvent {
+    field: '$.signatures'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export function encode (obj: Partial<Manifest>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Manifest.codec())
   }
@@ -896,7 +924,7 @@ export namespace Manifest {
     return decodeMessage(buf, Manifest.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Manifest>): Generator<ManifestModelFieldEvent | ManifestJsonFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Manifest>): Generator<ManifestModelFieldEvent | ManifestJsonFieldEvent | ManifestSignaturesFieldEvent> {
     return streamMessage(buf, Manifest.codec(), opts)
   }
 }

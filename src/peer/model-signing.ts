@@ -1,9 +1,12 @@
 /** Signing the models of a data directory, and asking who signed them. A peer may run on it. */
 import { reasonOf } from '../base/reason.ts'
+import type { Keeper } from '../disk/keeping.ts'
 import { DataDirectoryError, ModelSignatureError } from '../errors.ts'
 import { findModel, openLibrary, verifyModel } from '../model/library.ts'
 import { changeSignatures, readSignatures } from '../model/signatures.ts'
+import type { ModelStore } from '../model/store.ts'
 import type { AnyModel } from '../model/stored.ts'
+import type { KnownSignatures } from '../supply/service.ts'
 import { readSignerKey, readSigningKeyFile } from '../swarm/signing-file.ts'
 import type { KeyText } from '../trust/keys.ts'
 import { modelSignersMax } from '../trust/limits.ts'
@@ -13,6 +16,7 @@ import {
   modelSignature,
   modelSignaturesBytesMax,
   modelSigners,
+  rightSignatures,
   trustedSigner,
   withSignature
 } from '../trust/model-signature.ts'
@@ -90,6 +94,24 @@ export async function verifySignedModel(
     throw new ModelSignatureError(`${manifest.name} (${id.slice(0, 12)}) ${signer}`)
   }
   return { model: await verifyModel(dataDir, id, { signal }), signer }
+}
+
+/** What a peer that runs tells others of who signed its models, and keeps of what they tell. */
+export function knownSignatures({ own }: Pick<ModelStore, 'own'>, keeping: Keeper): KnownSignatures {
+  return {
+    of: id => readSignatures(own, id, modelSignaturesBytesMax).catch(() => new Uint8Array()),
+    learn: async (id, sent) => {
+      const here = await readSignatures(own, id, modelSignaturesBytesMax).catch(() => undefined)
+      // Those that lie here and cannot be read are not written over.
+      if (here === undefined || rightSignatures(id, here, sent, verifyKey).length === here.length) return
+      await keeping.try('who signed a model', () =>
+        changeSignatures(own, id, {
+          bytesMax: modelSignaturesBytesMax,
+          change: signatures => rightSignatures(id, signatures, sent, verifyKey)
+        })
+      )
+    }
+  }
 }
 
 async function within<T>(dataDir: string, work: () => Promise<T>): Promise<T> {

@@ -58,6 +58,8 @@ export interface PeerPartsInit {
   readonly onStep?: StageServiceInit['onStep']
   /** As with `SupplyInit.room`. */
   readonly room?: SupplyInit['room']
+  /** As with `SupplyInit.signatures`. */
+  readonly signatures?: SupplyInit['signatures']
   readonly onWarning: (message: string) => void
   /** A stage began or ceased to serve. */
   readonly onStage: (stage: StageOffer) => void
@@ -108,6 +110,7 @@ export class PeerParts {
       clock,
       rng,
       onViolation,
+      signatures: init.signatures,
       ...(init.room === undefined ? {} : { room: init.room })
     })
     ends.push(() => supply.stop())

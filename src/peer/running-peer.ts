@@ -39,6 +39,7 @@ import { type KeptSessionName, KeptSessions } from './kept-sessions.ts'
 import { drainMs } from './limits.ts'
 import { InferServer } from '../infer/serve-service.ts'
 import { Inferring } from '../infer/service.ts'
+import { knownSignatures } from './model-signing.ts'
 import { Namesakes } from './namesakes.ts'
 import { OwnDisk } from './own-disk.ts'
 import type { OwnAudit } from './own-audit.ts'
@@ -181,6 +182,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         watch: (operation, signal, asker) => this.#metrics.answers.begin(operation, signal, asker),
         onStep: step => this.#metrics.step(step),
         room: (what, files) => this.#disk.reserve(what, files),
+        signatures: knownSignatures(this.#store, this.#keeping),
         onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) => {
           this.#disk.changed()
           this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving })

@@ -5,7 +5,7 @@ import { unreachable } from '../base/assert.ts'
 import type { ModelId } from '../base/ids.ts'
 import { ProtocolError } from '../errors.ts'
 import { chunkBytes } from '../model/limits.ts'
-import { supplyChunksMax } from './limits.ts'
+import { signaturesBytesMax, supplyChunksMax } from './limits.ts'
 import type { AnswerFrame, Frame, RequestFrame } from './frame.ts'
 
 const idBytes = 32
@@ -22,7 +22,9 @@ function toWire(frame: Frame): ShardsFrame {
     case 'manifest-request':
       return { manifestRequest: { model: fromHex(frame.model) } }
     case 'manifest':
-      return { manifest: { model: fromHex(frame.model), json: owned(frame.json) } }
+      return {
+        manifest: { model: fromHex(frame.model), json: owned(frame.json), signatures: owned(frame.signatures) }
+      }
     case 'watch':
       return { watch: { file: fromHex(frame.file) } }
     case 'state':
@@ -115,7 +117,9 @@ export function decodeAnswer(bytes: Uint8Array): AnswerFrame | undefined {
     return { kind: 'list', file: toHex(file), digests }
   }
   if (wire.manifest != null) {
-    return { kind: 'manifest', model: toHex(wire.manifest.model) as ModelId, json: wire.manifest.json }
+    const { model, json, signatures } = wire.manifest
+    check(signatures.length <= signaturesBytesMax, 'signatures of a model', signatures.length)
+    return { kind: 'manifest', model: toHex(model) as ModelId, json, signatures }
   }
   if (wire.refuse != null) {
     const { subject, id, chunk, offset } = wire.refuse

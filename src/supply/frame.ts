@@ -37,7 +37,13 @@ export type RefuseFrame =
 
 /** What a source says. */
 export type AnswerFrame =
-  | { readonly kind: 'manifest'; readonly model: ModelId; readonly json: Uint8Array }
+  | {
+      readonly kind: 'manifest'
+      readonly model: ModelId
+      readonly json: Uint8Array
+      /** Signatures of the model, one after another; empty where nobody is known to have signed it. */
+      readonly signatures: Uint8Array
+    }
   | { readonly kind: 'state'; readonly file: FileId; readonly whole: boolean; readonly chunks: Uint8Array }
   | { readonly kind: 'have' | 'coming'; readonly file: FileId; readonly chunk: number }
   | { readonly kind: 'list'; readonly file: FileId; readonly digests: Uint8Array }

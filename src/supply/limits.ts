@@ -2,8 +2,10 @@
 
 /** Chunks of one file: a list of their digests is 1 MiB then, the file 8 GiB. */
 export const supplyChunksMax = 32_768
-/** A frame: the longest are a manifest and a list of digests. */
-export const supplyFrameBytesMax = (1 << 20) + 4096
+/** Signatures beside a manifest: 32 signers of 137 bytes each (`trust/model-signature.ts`). */
+export const signaturesBytesMax = 32 * 137
+/** A frame: the longest are a manifest with its signatures, and a list of digests. */
+export const supplyFrameBytesMax = (1 << 20) + 4096 + signaturesBytesMax
 /** Streams that one peer may hold open here: one, and one that it has not yet seen the end of. */
 export const supplyStreamsPerPeerMax = 2
 /** Files of which one stream is told new chunks: two models of the largest kind. */

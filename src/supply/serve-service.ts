@@ -31,9 +31,18 @@ export interface ServeInit {
   readonly bulkRate: BulkRate
   /** What has come of a file that is being fetched; undefined for others. */
   readonly coming: (file: FileId) => ComingFile | undefined
+  readonly signatures: KnownSignatures | undefined
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
   readonly clock?: Clock
+}
+
+/** Signatures of models, as bytes: who signed, and whether that is right, is known elsewhere. */
+export interface KnownSignatures {
+  /** Those of a model here; none where they cannot be read. */
+  of(model: ModelId): Promise<Uint8Array>
+  /** Keeps those that are right of what a peer sent. Never throws. */
+  learn(model: ModelId, signatures: Uint8Array): Promise<void>
 }
 
 interface Client {
@@ -190,7 +199,10 @@ export class Giving {
   async #search(request: RequestFrame, signal: AbortSignal): Promise<Found | (() => Found) | undefined> {
     if (request.kind === 'manifest-request') {
       const stored = await this.#model(request.model)
-      return stored && { kind: 'manifest', json: encodeManifest(stored.manifest) }
+      if (stored === undefined) return undefined
+      // They are read anew each time: a person may have signed it since.
+      const signatures = (await this.#init.signatures?.of(stored.id)) ?? new Uint8Array()
+      return { kind: 'manifest', json: encodeManifest(stored.manifest), signatures }
     }
     const { file } = request
     const known = await this.#file(file)

@@ -18,7 +18,7 @@ type RangeRequest = RequestFrame & { readonly kind: 'range-request' }
 
 /** What the disk and its records have of what a request names; for a range that is its whole chunk. */
 export type Found =
-  | { readonly kind: 'manifest'; readonly json: Uint8Array }
+  | { readonly kind: 'manifest'; readonly json: Uint8Array; readonly signatures: Uint8Array }
   /** `chunks`: a bit for each chunk that is here and right; not looked at where the file is whole. */
   | { readonly kind: 'state'; readonly whole: boolean; readonly chunks: Uint8Array }
   | { readonly kind: 'list'; readonly digests: Uint8Array }
@@ -192,8 +192,8 @@ export class Serve {
     switch (request.kind) {
       case 'manifest-request': {
         const { model } = request
-        const json = found?.kind === 'manifest' ? found.json : undefined
-        this.#answer(to, json ? { kind: 'manifest', model, json } : { kind: 'refuse', subject: 'manifest', model })
+        if (found?.kind === 'manifest') this.#answer(to, { ...found, model })
+        else this.#answer(to, { kind: 'refuse', subject: 'manifest', model })
         break
       }
       case 'watch': {

@@ -19,7 +19,9 @@ import type { FetchProgress } from './event.ts'
 import { Fetching } from './fetch-service.ts'
 import { type AnswerFrame, type FileId, shardsProtocol } from './frame.ts'
 import { BulkRate } from './bulk-rate.ts'
-import { Giving } from './serve-service.ts'
+import { Giving, type KnownSignatures } from './serve-service.ts'
+
+export type { KnownSignatures } from './serve-service.ts'
 
 export interface SupplyInit {
   readonly links: Links
@@ -31,6 +33,8 @@ export interface SupplyInit {
    * @throws what ends the fetch before it begins @default there is room
    */
   readonly room?: (what: string, files: readonly FileEntry[]) => Promise<() => void>
+  /** What is known of who signed models. @default nothing, and nothing is kept */
+  readonly signatures?: KnownSignatures | undefined
   /** Called once for every stream that a peer broke by breaking the protocol or by sending wrong bytes. */
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
   /** @default the machine's */
@@ -93,7 +97,7 @@ class Service implements Supply {
 
   constructor(init: SupplyInit) {
     this.#init = init
-    const { links, store, live, onViolation, clock = systemClock, rng } = init
+    const { links, store, live, onViolation, signatures, clock = systemClock, rng } = init
     const bulkRate = new BulkRate(live, () => this.#gentle > 0)
     this.#giving = new Giving({
       links,
@@ -101,6 +105,7 @@ class Service implements Supply {
       bulkRate,
       clock,
       onViolation,
+      signatures,
       coming: file => this.#fetching.coming(file)
     })
     this.#fetching = new Fetching({
@@ -142,7 +147,7 @@ class Service implements Supply {
 
   async learn(model: ModelId, { peers, signal }: FetchOptions): Promise<AnyModel> {
     const { store } = this.#init
-    const manifest = await this.#manifest(model, { peers, signal })
+    const { manifest, signatures } = await this.#manifest(model, { peers, signal })
     const { tokenizer } = manifest
     const stored = { id: model, manifest, folder: store.own, shipped: false } as AnyModel
     try {
@@ -152,6 +157,7 @@ class Service implements Supply {
       await this.fetch([tokenizer], { peers, signal, what: `the tokenizer of ${manifest.name}` })
     }
     const put = (await store.putManifest(manifest, { partial: true })) as AnyModel
+    if (signatures.length > 0) await this.#init.signatures?.learn(model, signatures)
     this.#giving.know(put)
     return put
   }
@@ -188,7 +194,10 @@ class Service implements Supply {
   }
 
   /** Asks one peer after another. */
-  async #manifest(model: ModelId, { peers, signal }: FetchOptions): Promise<AnyManifest> {
+  async #manifest(
+    model: ModelId,
+    { peers, signal }: FetchOptions
+  ): Promise<{ readonly manifest: AnyManifest; readonly signatures: Uint8Array }> {
     const said: string[] = []
     for (const peer of peers()) {
       signal.throwIfAborted()
@@ -205,7 +214,8 @@ class Service implements Supply {
         if (sent !== model) {
           throw new ProtocolError(`it sent the manifest of ${sent.slice(0, 12)} for ${model.slice(0, 12)}`)
         }
-        return decodeManifest(answer.json, `the manifest of ${model.slice(0, 12)}`)
+        const manifest = decodeManifest(answer.json, `the manifest of ${model.slice(0, 12)}`)
+        return { manifest, signatures: answer.signatures }
       } catch (error) {
         signal.throwIfAborted()
         // The bytes are what the id says: nobody else has others.

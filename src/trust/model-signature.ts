@@ -90,6 +90,13 @@ export function modelSigners(model: ModelId, signatures: Uint8Array, verify: Ver
   return { good: [...good.values()], bad: [...bad].filter(key => !good.has(key)) }
 }
 
+/** Signatures that are here, and of those that somebody sent the ones that are right, by keys of which none is here, as far as there is room. */
+export function rightSignatures(model: ModelId, here: Uint8Array, sent: Uint8Array, verify: VerifyKey): Uint8Array {
+  const known = new Set(split(here).map(keyOf))
+  const added = split(sent).filter(each => !known.has(keyOf(each)) && modelSigners(model, each, verify).good.length > 0)
+  return added.reduce((all, each) => withSignature(all, each) ?? all, here)
+}
+
 /**
  * Looks for a signer that is trusted.
  *

@@ -4,6 +4,12 @@ import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { chunkBytes } from '../../src/model/limits.ts'
+import { Keeping } from '../../src/disk/keeping.ts'
+import { changeSignatures } from '../../src/model/signatures.ts'
+import { knownSignatures, signersOf, signModel } from '../../src/peer/model-signing.ts'
+import { makeSigningKeyFile } from '../../src/swarm/signing-file.ts'
+import { modelSignature, modelSignaturesBytesMax, withSignature } from '../../src/trust/model-signature.ts'
+import { signingKey } from '../../src/trust/signing-key.ts'
 import { supplyFrameBytesMax } from '../../src/supply/limits.ts'
 import { openLibrary } from '../../src/model/library.ts'
 import { type ModelStore, openStore, type StoredModel } from '../../src/model/store.ts'
@@ -47,6 +53,7 @@ async function join(name: string, { live = () => false }: { live?: () => boolean
     links: swarm.links,
     store,
     live,
+    signatures: knownSignatures(store, new Keeping(() => {})),
     onViolation: (peer, kind, message) => violations.push(`${peer} ${kind}: ${message}`)
   })
   const member = { swarm, store, supply, violations }
@@ -88,6 +95,25 @@ describe('a model that one peer has', () => {
     await other.supply.fetch(learnt.manifest.shards, { peers, signal })
     await expectWhole(other)
     expect([...holder.violations, ...other.violations]).toEqual([])
+  })
+
+  it('brings along who signed it, as far as that is right, and gives it on', async () => {
+    const [holder, other, third] = [await join('holder'), await join('a'), await join('b')]
+    await connect(holder, other, third)
+    const keyFile = path.join(world.root, 'signing.key')
+    const { key } = await makeSigningKeyFile(keyFile)
+    await signModel({ dataDir: path.join(world.root, 'holder'), model: model.id, keyFile, signal })
+    const forger = signingKey()
+    const forged = modelSignature(model.id, { ...forger, sign: () => new Uint8Array(64) }, 0)
+    const change = (signatures: Uint8Array): Uint8Array => withSignature(signatures, forged)!
+    await changeSignatures(holder.store.own, model.id, { bytesMax: modelSignaturesBytesMax, change })
+    const of = (name: string): ReturnType<typeof signersOf> => signersOf(path.join(world.root, name), model)
+    expect(await of('holder')).toMatchObject({ good: [{ key }], bad: [forger.key] })
+
+    await other.supply.learn(model.id, { peers: () => [holder.swarm.id], signal })
+    expect(await of('a')).toMatchObject({ good: [{ key }], bad: [] })
+    await third.supply.learn(model.id, { peers: () => [other.swarm.id], signal })
+    expect(await of('b')).toEqual(await of('a'))
   })
 
   it('is given on by those who are still fetching it (W5)', async () => {

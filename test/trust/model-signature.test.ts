@@ -5,6 +5,7 @@ import {
   modelSignature,
   modelSignaturesBytesMax,
   modelSigners,
+  rightSignatures,
   trustedSigner,
   withSignature
 } from '../../src/trust/model-signature.ts'
@@ -14,7 +15,7 @@ const model = 'ab'.repeat(32) as ModelId
 const other = 'cd'.repeat(32) as ModelId
 const [alice, bob] = [signingKey(new Uint8Array(32).fill(1)), signingKey(new Uint8Array(32).fill(2))]
 const nowMs = Date.UTC(2026, 10, 30)
-const none = new Uint8Array()
+const none: Uint8Array = new Uint8Array()
 const signers = (bytes: Uint8Array, of = model): ReturnType<typeof modelSigners> => modelSigners(of, bytes, verifyKey)
 
 describe('a signature of a model', () => {
@@ -64,13 +65,35 @@ describe('a signature of a model', () => {
   })
 
   it('is one of at most 32', () => {
-    let all: Uint8Array = none
+    let all = none
     for (let i = 0; i < modelSignersMax; i++) {
       all = withSignature(all, modelSignature(model, signingKey(new Uint8Array(32).fill(i + 1)), nowMs))!
     }
     expect(all.length).toBe(modelSignaturesBytesMax)
     expect(withSignature(all, modelSignature(model, signingKey(), nowMs))).toBeUndefined()
     expect(withSignature(all, modelSignature(model, alice, nowMs))?.length).toBe(all.length)
+  })
+})
+
+describe('signatures that somebody sent', () => {
+  const byAlice = modelSignature(model, alice, nowMs)
+  const add = (here: Uint8Array, sent: Uint8Array): Uint8Array => rightSignatures(model, here, sent, verifyKey)
+
+  it('come beside those that are here, where they are right', () => {
+    const byBob = modelSignature(model, bob, nowMs)
+    expect(signers(add(byAlice, byBob)).good.map(({ key }) => key)).toEqual([alice.key, bob.key])
+    for (const wrong of [byBob.with(100, byBob[100]! ^ 1), modelSignature(other, bob, nowMs), byBob.subarray(1)]) {
+      expect(add(byAlice, wrong)).toEqual(byAlice)
+    }
+  })
+
+  it('take the place of none that is here', () => {
+    expect(add(byAlice, modelSignature(model, alice, nowMs + 5))).toEqual(byAlice)
+    let all = none
+    for (let i = 0; i < modelSignersMax; i++) {
+      all = withSignature(all, modelSignature(model, signingKey(new Uint8Array(32).fill(i + 1)), nowMs))!
+    }
+    expect(add(all, modelSignature(model, signingKey(), nowMs))).toEqual(all)
   })
 })
 
