@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/longest-first.ts'
 import { TotalsReporter } from './test/totals-reporter.ts'
 
 /** Tests that say who may be charged with what while processes come and go: others' work would keep these from their processors. */
@@ -18,6 +19,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     reporters: ['default', new TotalsReporter()],
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,

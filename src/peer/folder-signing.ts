@@ -23,6 +23,7 @@ import {
 } from '../trust/model-bundle.ts'
 import { folderReadBytes, pemBytesMax } from './limits.ts'
 
+/** What is signed or verified of files, and by which key. */
 export interface FolderInit {
   /** The folder, or one file. */
   readonly path: string
@@ -30,6 +31,7 @@ export interface FolderInit {
   readonly bundle: string
   /** A key of P-256, P-384 or P-521 in PEM: a private one signs, a public one verifies. */
   readonly key: string
+  /** Ends the reading of the files. */
   readonly signal: AbortSignal
 }
 

@@ -22,12 +22,15 @@ import {
 } from '../trust/model-signature.ts'
 import { verifyKey } from '../trust/signing-key.ts'
 
+/** What is signed, and by which key. */
 export interface SignModelInit {
+  /** Of the peer that has the model. */
   readonly dataDir: string
   /** Name, id, or beginning of an id. */
   readonly model: string
   /** A key that `makeSigningKeyFile` made, another Ed25519 key in PEM, or the key file of an authority. */
   readonly keyFile: string
+  /** Ends the reading of the model. */
   readonly signal: AbortSignal
   /** When it is signed, in ms since 1970. @default now */
   readonly nowMs?: number

@@ -67,7 +67,7 @@ describe('flags in a file', () => {
 
   it.each([
     ['{"memory": "lots"}', '--memory takes a size'],
-    ['{"wings": 2}', "'wings' is no flag of skein up; there are data, swarm, model"],
+    ['{"wings": 2}', "'wings' is no flag of skein up; there are data, seal, swarm, model"],
     ['{"config": "x"}', "'config' is no flag"],
     ['{"stop-with-stdin": true}', "'stop-with-stdin' is no flag"],
     ['{"wait": "yes"}', "'wait' is true or false"],
