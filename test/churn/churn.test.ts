@@ -37,11 +37,11 @@ function churn(
 
 // Two runs at once, since each waits most of its time for processes to start. Whatever else the machine does, they have
 // the time that they need: on two idle cores half a minute.
-it('two dozen losses change no token and blame nobody', async () => {
+it('sixteen losses change no token and blame nobody', async () => {
   const runs = await Promise.all(
     [
-      { faults: 12, seed: 3, layout: 'four' },
-      { faults: 12, seed: 4, layout: 'five' }
+      { faults: 8, seed: 3, layout: 'four' },
+      { faults: 8, seed: 4, layout: 'five' }
     ].map(async ({ faults, seed, layout }) => ({
       faults,
       ...(await churn(['--faults', String(faults), '--seed', String(seed), '--layout', layout, '--json']))

@@ -138,7 +138,7 @@ describe.each(['onnx', 'wasm'] as const)('the bits of %s do not depend on', runt
         }
       }),
       // Five take ONNX Runtime 42 s, and language models run on the other one.
-      { numRuns: runtime === 'onnx' ? 3 : 5 }
+      { numRuns: runtime === 'onnx' ? 2 : 4 }
     )
   })
 })

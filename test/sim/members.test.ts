@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { MembersWorld } from '../../sim/members-world.ts'
 
 /** Some 300 ms of a processor each. */
-const worlds = 8
+const worlds = 5
 
 test('worlds of members keep their promises', { timeout: 300_000 }, async () => {
   const sums = { revocations: 0, admissions: 0, refusals: 0, doors: 0, checks: 0 }

@@ -232,7 +232,7 @@ it.each([...of(architectures), { name: 'windows', config: windows }])(
           compared++
         })
       }),
-      { numRuns: 8 }
+      { numRuns: 5 }
     )
     expect(compared).toBeGreaterThan(8)
   }
