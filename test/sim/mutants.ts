@@ -666,7 +666,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const fromSeed = Number(process.argv[4] ?? 1)
   for (const [number, mutant] of mutants.entries()) {
     const { name } = mutant
-    if (only !== undefined && only !== '' && only !== name) continue
+    if (only === '--half' ? number % 2 === 1 : only !== undefined && only !== '' && only !== name) continue
     const from = seedsMax === undefined ? mutant.from : fromSeed
     const seeds = Number(seedsMax ?? mutant.seeds)
     const startMs = performance.now()

