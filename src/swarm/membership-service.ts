@@ -248,9 +248,12 @@ export class Membership {
    * @returns how many are new. @throws {ProtocolError} when one of them is none
    */
   give(items: readonly Uint8Array[]): number {
-    const learnt = items.filter(item => this.ledger.add(item, this.nowMs()))
-    if (learnt.length > 0) this.#learnt(learnt, [], undefined)
-    return learnt.length
+    let count = 0
+    this.ledger.addAll(items, this.nowMs(), learnt => {
+      count = learnt.length
+      this.#learnt(learnt, [], undefined)
+    })
+    return count
   }
 
   /** Something new is known: kept, told to all neighbours, and acted on. */
@@ -327,9 +330,8 @@ export class Membership {
         try {
           const { items, secrets, known, timeMs } = readFrame(bytes)
           if (timeMs !== undefined) this.#heardTime(peer, timeMs)
-          const nowMs = this.nowMs()
-          const learnt = items.map(itemBytes).filter(item => this.ledger.add(item, nowMs))
-          if (learnt.length > 0 || secrets.length > 0) this.#learnt(learnt, secrets, peer)
+          this.ledger.addAll(items.map(itemBytes), this.nowMs(), learnt => this.#learnt(learnt, [], peer))
+          if (secrets.length > 0) this.#learnt([], secrets, peer)
           if (known !== undefined) this.#answer(peer, known.digests)
         } catch (error) {
           if (!(error instanceof ProtocolError)) throw error

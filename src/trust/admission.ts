@@ -110,9 +110,8 @@ export class Admission {
   /** Takes what the other end gives; what it should not have given ends the admission. */
   #learn({ items, secrets }: TrustFrame): void {
     const { desk } = this.#init
-    const nowMs = desk.nowMs()
-    const learnt = items.map(itemBytes).filter(item => desk.ledger.add(item, nowMs))
-    if (learnt.length > 0 || secrets.length > 0) desk.learnt(learnt, secrets)
+    desk.ledger.addAll(items.map(itemBytes), desk.nowMs(), learnt => desk.learnt(learnt, []))
+    if (secrets.length > 0) desk.learnt([], secrets)
   }
 
   /** The other end's certificate. */

@@ -80,6 +80,20 @@ export class Ledger {
       : this.#addStatement(statement, certificate)
   }
 
+  /**
+   * Takes items one after the other, up to the first that is none, and gives those that are new to `onNew`: what came before a wrong one counts.
+   *
+   * @throws {ProtocolError} as {@link add}, after that
+   */
+  addAll(items: readonly Uint8Array[], nowMs: number, onNew: (items: readonly Uint8Array[]) => void): void {
+    const learnt: Uint8Array[] = []
+    try {
+      for (const item of items) if (this.add(item, nowMs)) learnt.push(item)
+    } finally {
+      if (learnt.length > 0) onNew(learnt)
+    }
+  }
+
   /** Keys that may begin a certificate. */
   get authorities(): ReadonlySet<KeyText> {
     return new Set([...this.#authorities].filter(key => this.#voided(key) === undefined))
@@ -269,11 +283,8 @@ export class Ledger {
     // What ended long ago would come back from every disk for ever.
     if (nowMs >= certificate.notAfterMs + expiredKeepMs) return false
     const { subject, serial, kind } = certificate.last
-    if (kind === 'peer') {
-      const users = this.#bySerial.get(serial) ?? new Set()
-      if (users.size >= perSerialMax && !users.has(subject)) return false
-      this.#bySerial.set(serial, users.add(subject))
-    }
+    const users = kind === 'peer' ? (this.#bySerial.get(serial) ?? new Set<KeyText>()) : undefined
+    if (users !== undefined && users.size >= perSerialMax && !users.has(subject)) return false
     const own = this.#bySubject.get(subject) ?? []
     if (this.#items.size - this.#statements.length >= certificatesMax) {
       throw new ProtocolError(`there are ${certificatesMax} certificates already: let some end`)
@@ -285,6 +296,8 @@ export class Ledger {
         throw new ProtocolError(`deputy ${deputy.subject.slice(0, 16)} has let in ${deputyCertificatesMax} already`)
       this.#given.set(deputy.subject, given)
     }
+    // What is not taken has used no serial either.
+    if (users !== undefined) this.#bySerial.set(serial, users.add(subject))
     this.#bySubject.set(subject, [...own, certificate])
     this.#hold({ name, certificate, bytes: itemOfCertificate(bytes) })
     return true

@@ -274,6 +274,25 @@ describe('a ledger', () => {
     expect(refusal(book, peer)).toBe('')
   })
 
+  it('tells of what came before a wrong item, and takes no serial of one that it has no room for', () => {
+    const book = ledger()
+    const good = itemOfCertificate(certificate(authority, signingKey()))
+    const told: Uint8Array[] = []
+    const wrong = itemOfCertificate(certificate(signingKey(), signingKey()))
+    expect(() => book.addAll([good, wrong], start, items => told.push(...items))).toThrow('no authority')
+    expect(told).toEqual([good])
+    const mad = deputy()
+    for (let i = 0; i < deputyCertificatesMax; i++) {
+      book.add(itemOfCertificate(certificate(mad.key, signingKeyLike(i), { roles: ['stage'] }, mad.above)), start)
+    }
+    const peer = signingKey()
+    const air = invited(peer)
+    book.add(itemOfCertificate(air.certificate), start)
+    const same = certificate(mad.key, signingKey(), { roles: ['stage'], serial: air.serial }, mad.above)
+    expect(() => book.add(itemOfCertificate(same), start)).toThrow('has let in 1024 already')
+    expect(refusal(book, peer)).toBe('')
+  })
+
   it('says of a signer that statements are missing, or that two have one number', () => {
     const book = ledger()
     book.add(revoking(authority, [{ subject: signingKey().key }], { number: 3 }), start)
