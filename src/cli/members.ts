@@ -10,6 +10,7 @@ import {
   keepItems,
   type MemberFacts,
   membersOf,
+  momentText,
   PeerNotRunningError,
   type Power,
   readStoredText,
@@ -66,7 +67,7 @@ export async function joinBy(file: string, { data, json }: { data: string; json?
   }
   const labels = joined.labels.length === 0 ? '' : ` (${joined.labels.join(', ')})`
   say(
-    `${joined.peer} is a member of ${joined.name} until ${dateText(joined.notAfterMs)} as ${joined.roles.join(', ')}${labels}`
+    `${joined.peer} is a member of ${joined.name} until ${momentText(joined.notAfterMs)} as ${joined.roles.join(', ')}${labels}`
   )
   say(
     `next: skein up --data ${data}; the invitation is used up, and worth nothing to anybody else once this machine was seen`
@@ -104,12 +105,12 @@ export async function members({ data, json }: { data: string; json?: boolean }):
 export function describeMember({ peer, roles, labels, notAfterMs, refusal }: MemberFacts): string {
   const what =
     refusal ??
-    `${roles.join(', ') || 'no role'}${labels.length === 0 ? '' : ` (${labels.join(', ')})`}, until ${dateText(notAfterMs)}`
+    `${roles.join(', ') || 'no role'}${labels.length === 0 ? '' : ` (${labels.join(', ')})`}, until ${momentText(notAfterMs)}`
   return `  ${peer}  ${what}`
 }
 
 function describeDeputy({ key, powers, notAfterMs, refusal }: DeputyFacts): string {
-  return `  deputy ${key}  ${refusal ?? `may ${powers.join(' and ')}, until ${dateText(notAfterMs)}`}`
+  return `  deputy ${key}  ${refusal ?? `may ${powers.join(' and ')}, until ${momentText(notAfterMs)}`}`
 }
 
 export interface RevokeFlags {
@@ -212,8 +213,4 @@ async function give(dataDir: string, items: readonly Uint8Array[], { signal }: C
     await keepItems(dataDir, items)
     return false
   }
-}
-
-function dateText(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }

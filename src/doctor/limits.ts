@@ -41,7 +41,5 @@ export const procBytesMax = 4 << 20
 export const processesMax = 4_096
 /** Peers that a sentence names. */
 export const namedMax = 3
-/** A certificate that ends within this is told of: time to renew it before a flight. */
-export const certificateWarnMs = 60 * 60_000
 /** How far a clock may be behind what members have signed before that is told of: those of members may be apart by as much. */
 export const clockBehindMs = 10 * 60_000

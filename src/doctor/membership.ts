@@ -1,7 +1,9 @@
 /** Whether this machine is a member of its swarm, where that has members. Pure. */
+import { momentText } from '../base/moments.ts'
 import type { KnownMembers } from '../peer/known-members.ts'
+import { certificateEndsSoonMs } from '../peer/limits.ts'
 import { fail, type Finding, ok, warn } from './finding.ts'
-import { certificateWarnMs, clockBehindMs } from './limits.ts'
+import { clockBehindMs } from './limits.ts'
 
 /** @param known undefined where it has joined no swarm with members */
 export function membershipFindings(
@@ -58,15 +60,15 @@ function standingFinding(name: string, self: KnownMembers['self'], wallMs: numbe
     )
   }
   const leftMs = self.notAfterMs - wallMs
-  const until = new Date(self.notAfterMs).toISOString().slice(0, 16).replace('T', ' ')
-  if (leftMs < certificateWarnMs) {
+  const until = momentText(self.notAfterMs)
+  if (leftMs < certificateEndsSoonMs) {
     return warn(
       'membership',
-      `This machine is a member of ${name} until ${until} UTC, which is soon`,
+      `This machine is a member of ${name} until ${until}, which is soon`,
       'Have it renewed before it flies: skein renew.'
     )
   }
-  return ok('membership', `This machine is a member of ${name} until ${until} UTC, as ${self.roles.join(', ')}`)
+  return ok('membership', `This machine is a member of ${name} until ${until}, as ${self.roles.join(', ')}`)
 }
 
 function hours(ms: number): string {

@@ -5,6 +5,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
+import { momentText } from '../base/moments.ts'
 import { ProtocolError } from '../errors.ts'
 import { type Certificate, hexBytes, readCertificate, signedGrants } from './grant.ts'
 import { itemOfCertificate, itemOfStatement, readItem, signedOf } from './item.ts'
@@ -200,8 +201,8 @@ export class Ledger {
       const others = [...users].filter(key => key !== last.subject).map(key => peerOfKey(hexBytes(key)))
       return `${who()} and ${others.join(', ')} have certificates by one invitation, which is for one machine: neither counts, revoke both and invite anew`
     }
-    if (nowMs >= notAfterMs) return `the certificate of ${who()} ended on ${dateText(notAfterMs)}`
-    if (nowMs < notBeforeMs) return `the certificate of ${who()} begins on ${dateText(notBeforeMs)}: a clock is wrong`
+    if (nowMs >= notAfterMs) return `the certificate of ${who()} ended on ${momentText(notAfterMs)}`
+    if (nowMs < notBeforeMs) return `the certificate of ${who()} begins on ${momentText(notBeforeMs)}: a clock is wrong`
     return undefined
   }
 
@@ -410,8 +411,4 @@ function nameOf(payloads: readonly Uint8Array[]): string {
   const hash = sha256.create()
   for (const payload of payloads) hash.update(payload)
   return bytesToHex(hash.digest().subarray(0, nameBytes))
-}
-
-function dateText(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
