@@ -1,9 +1,10 @@
 /** Drivers that die in mid-answer, as processes of their own, and whoever has the key going on. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Status } from '../../src/index.ts'
+import { filesUnder } from '../files-under.ts'
 import { expectFailure, Skein, skein } from './skein.ts'
 
 const prompt = 'Once upon a time'
@@ -141,7 +142,7 @@ describe('a driver that dies in the middle of three answers', () => {
   })
 }, 120_000)
 
-it('leaves no word, token, name or key with its keepers', () => {
+it('leaves no word, token, name or key with its keepers', async () => {
   const key = readFileSync(at('session.key'))
   const text = 'there was a little girl named Lily'
   const printed = peers.map(({ stdout, stderr }) => stdout + stderr).join('')
@@ -155,14 +156,11 @@ it('leaves no word, token, name or key with its keepers', () => {
     expect(printed).not.toContain(secret)
   }
   for (const name of ['b', 'c']) {
-    const files = readdirSync(at(name), { recursive: true, encoding: 'utf8' }).filter(
-      file => statSync(join(at(name), file)).isFile() && !/models|shards/.test(file)
-    )
-    expect(files.filter(file => file.startsWith('keep')).length).toBeGreaterThan(0)
-    for (const file of files) {
-      const bytes = readFileSync(join(at(name), file))
+    const files = (await filesUnder(at(name))).filter(({ path }) => !/models|shards/.test(path))
+    expect(files.filter(({ path, bytes }) => path.startsWith('keep') && bytes.length > 0).length).toBeGreaterThan(0)
+    for (const { path, bytes } of files) {
       for (const secret of [key, Buffer.from(text), Buffer.from('Once upon'), Buffer.from('sampled tokens')]) {
-        expect(bytes.includes(secret), `${name}/${file}`).toBe(false)
+        expect(bytes.includes(secret), `${name}/${path}`).toBe(false)
       }
     }
   }

@@ -28,6 +28,7 @@ import { chunkBytes } from '../../src/model/limits.ts'
 import { openStore } from '../../src/model/store.ts'
 import { readMemberFile } from '../../src/swarm/member-file.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
+import { allUnder, filesUnder } from '../files-under.ts'
 import { HubServer } from '../model/hub-server.ts'
 import { writeTiny } from '../model/hugging-face.ts'
 import { tripled } from '../model/tiny-graphs.ts'
@@ -68,12 +69,7 @@ async function within<T>(work: () => Promise<T>): Promise<T> {
 
 /** Which of these words or bytes lie somewhere on the disk, names included. */
 async function seen(...secrets: readonly (string | Uint8Array)[]): Promise<unknown[]> {
-  const parts: Buffer[] = []
-  for (const entry of await readdir(dataDir, { recursive: true, withFileTypes: true })) {
-    parts.push(Buffer.from(`${entry.name}\n`))
-    if (entry.isFile()) parts.push(await readFile(join(entry.parentPath, entry.name)))
-  }
-  const all = Buffer.concat(parts)
+  const all = await allUnder(dataDir)
   return secrets.filter(secret => all.includes(typeof secret === 'string' ? secret : Buffer.from(secret)))
 }
 
@@ -155,9 +151,9 @@ it('what comes from a hub, broken off or whole', { timeout: 60_000 }, async () =
     expect(await seen('telling', 'someone', 'safetensors', 'config', weights.subarray(weights.length - 64))).toEqual([])
     const model = await within(() => importModel({ source: fetched, dataDir, name: 'telling' }))
     expect(model.manifest.name).toBe('telling')
-    const before = (await readdir(dataDir, { recursive: true })).length
+    const before = (await filesUnder(dataDir)).length
     await within(() => dropFetch(kept[0]!))
-    expect((await readdir(dataDir, { recursive: true })).length).toBeLessThan(before)
+    expect((await filesUnder(dataDir)).length).toBeLessThan(before)
   } finally {
     await server.close()
   }

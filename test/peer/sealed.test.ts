@@ -1,6 +1,6 @@
 /** A sealed peer's disk: whoever copies it learns neither a weight nor an identity nor a name, and the peer itself loses nothing. */
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, expect, it } from 'vitest'
 import {
@@ -18,6 +18,7 @@ import {
 import { loadIdentity } from '../../src/swarm/identity.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
 import { placeOf } from '../../src/disk/opened.ts'
+import { allUnder } from '../files-under.ts'
 import { writeTiny } from '../model/hugging-face.ts'
 import { scratchFolders } from '../scratch.ts'
 
@@ -86,16 +87,6 @@ const serves = (peer: Peer): boolean =>
     .peers.find(({ self }) => self)!
     .stages.some(({ serving }) => serving)
 
-/** Names and bytes of a directory, one file after the other. */
-async function copyOf(dataDir: string): Promise<Buffer> {
-  const parts: Buffer[] = []
-  for (const entry of await readdir(dataDir, { recursive: true, withFileTypes: true })) {
-    parts.push(Buffer.from(`${entry.name}\n`))
-    if (entry.isFile()) parts.push(await readFile(join(entry.parentPath, entry.name)))
-  }
-  return Buffer.concat(parts)
-}
-
 /** All that nobody may learn from a disk, by what it is called. */
 async function secretsOf(
   machine: Machine,
@@ -159,12 +150,12 @@ it('has nothing on its disk that tells: neither a weight nor a key nor a name, o
   await Promise.all(peers.splice(0).map(peer => peer.stop()))
 
   for (const each of [holder, second, third]) {
-    const copy = await copyOf(each.dataDir)
+    const copy = await allUnder(each.dataDir)
     expect(found(copy, secrets.get(each)!)).toEqual([])
     expect(copy.length).toBeGreaterThan(30_000)
   }
   // The same search finds all that in a directory that is not sealed, but for what never lies on a disk.
-  const seen = found(await copyOf(plain.dataDir), secrets.get(plain)!)
+  const seen = found(await allUnder(plain.dataDir), secrets.get(plain)!)
   expect(seen).toEqual(expect.arrayContaining(['the private key', 'the public key', 'the model id', 'the model name']))
   expect(seen.filter(what => what.startsWith('a piece of')).length).toBeGreaterThan(2)
   expect(seen.filter(what => what.startsWith('the digest')).length).toBeGreaterThan(2)
@@ -207,13 +198,13 @@ it('is not started with another key or none, and a model is removed with it alon
   const [own, other] = [await machine(), await machine()]
   const swarm = newSwarm('sealed')
   await imported(own)
-  const before = await copyOf(own.dataDir)
+  const before = await allUnder(own.dataDir)
   await expect(start(swarm, { ...own, seal: other.seal })).rejects.toMatchObject({ name: 'SealError' })
   await expect(start(swarm, { ...own, seal: undefined })).rejects.toMatchObject({ name: 'SealError' })
   await expect(removeModel(own.dataDir, name)).rejects.toMatchObject({ name: 'SealError' })
-  expect(await copyOf(own.dataDir)).toEqual(before)
+  expect(await allUnder(own.dataDir)).toEqual(before)
   await within(own, () => removeModel(own.dataDir, name))
-  expect((await copyOf(own.dataDir)).length).toBeLessThan(before.length / 2)
+  expect((await allUnder(own.dataDir)).length).toBeLessThan(before.length / 2)
 })
 
 it('can be sealed where it lies, and goes on after that was cut short', { timeout: 120_000 }, async () => {
@@ -247,7 +238,7 @@ it('can be sealed where it lies, and goes on after that was cut short', { timeou
       last = 1
     } else last = sealed.files
   }
-  expect(found(await copyOf(plain.dataDir), new Map([...secrets, ['the keys', stray]]))).toEqual([])
+  expect(found(await allUnder(plain.dataDir), new Map([...secrets, ['the keys', stray]]))).toEqual([])
   const sealed = { dataDir: plain.dataDir, seal }
   expect(await within(sealed, () => verifyAudit(plain.dataDir))).toMatchObject({ problem: null, knownBy: 'key' })
   const again = await start(swarm, sealed, { audit: true })
