@@ -84,8 +84,10 @@ export {
   verifySignedModel
 } from './peer/model-signing.ts'
 export { type FolderInit, signFolder, verifyFolder } from './peer/folder-signing.ts'
+export { TrustedSigners, trustedSigners } from './peer/trusted-signers.ts'
 export { removeModel } from './peer/remove-model.ts'
 export {
+  certifySigner,
   deputise,
   type GrantInit,
   initMembers,
@@ -97,8 +99,8 @@ export {
 } from './peer/enrolment.ts'
 export { keepItems, type KnownMembers, membersOf } from './peer/known-members.ts'
 export {
-  type RevokeDeputyInit,
-  revokeDeputy,
+  type RevokeKeyInit,
+  revokeKey,
   type RevokeInit,
   revokeMember,
   type SuccessionInit,
@@ -109,5 +111,5 @@ export { makeSigningKeyFile, type SigningKeyFiles } from './swarm/signing-file.t
 export { initSwarm } from './swarm/swarm-file.ts'
 export type { KeyText } from './trust/keys.ts'
 export type { ModelSigner, ModelSigners } from './trust/model-signature.ts'
-export type { DeputyFacts, MemberFacts } from './trust/members.ts'
+export type { DeputyFacts, MemberFacts, ModelKeyFacts } from './trust/members.ts'
 export { type Power, powers, type Role, roles } from './trust/roles.ts'

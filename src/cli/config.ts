@@ -5,7 +5,12 @@ import { InvalidOptionError, readStoredText } from '../index.ts'
 import { configBytesMax } from './limits.ts'
 
 /** Flags whose value is a path: it counts from the file's folder, not from where the command is run. */
-const paths = new Set(['data', 'seal', 'swarm', 'api-key-file', 'tls-cert', 'tls-key'])
+const paths = new Set(['data', 'seal', 'swarm', 'api-key-file', 'tls-cert', 'tls-key', 'require-signed'])
+/** What such a flag takes that is no path. */
+const words = new Map([
+  ['seal', /^(keyring|tpm2)(:|$)/],
+  ['require-signed', /^(swarm|[0-9a-f]{64}|[A-Za-z0-9_-]{43})$/i]
+])
 
 /**
  * Sets a command's options from a file; what the command line says counts more. Every value passes the same check as on the
@@ -44,7 +49,7 @@ function readValue(option: Option, key: string, value: unknown, path: string): u
     if (typeof each !== 'string' && typeof each !== 'number') {
       throw new InvalidOptionError(`${path}: '${key}' is a text or a number, as on the command line, or a list of them`)
     }
-    const isPath = paths.has(key) && !(key === 'seal' && /^(keyring|tpm2)(:|$)/.test(String(each)))
+    const isPath = paths.has(key) && words.get(key)?.test(String(each)) !== true
     const text = isPath ? resolve(dirname(path), String(each)) : String(each)
     const next: unknown = option.parseArg === undefined ? text : option.parseArg(text, parsed as never)
     if (values.length > 1 && !Array.isArray(next)) {

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { powers, roles } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { command, data, json, openedData, seal } from './describe.ts'
-import { duration, listOf, peerName, peerOrDeputy, repeated, words } from './flags.ts'
+import { duration, listOf, peerName, peerOrKey, repeated, words } from './flags.ts'
 import { grantLifeMaxMs, grantLifeMinMs } from './limits.ts'
 
 export function describeMembers(program: Command, context: CommandContext): void {
@@ -37,11 +37,11 @@ export function describeMembers(program: Command, context: CommandContext): void
     command(
       program,
       'revoke <peer>',
-      'Put a member out for good, everywhere, and change the secret for those who remain; or a deputy, by its key.'
+      'Put a member out for good, everywhere, and change the secret for those who remain; or a deputy or a key that signs models, by that key.'
     ).option('--last', 'it may be the last deputy that may revoke')
   ).action(async (peer: string, options) => {
     const { revoke } = await import('./members.ts')
-    await revoke(peerOrDeputy(peer), { ...options, data: await openedData(options) }, context)
+    await revoke(peerOrKey(peer), { ...options, data: await openedData(options) }, context)
   })
   grants(
     command(

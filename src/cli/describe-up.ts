@@ -53,6 +53,7 @@ export function describeUp(program: Command, context: CommandContext): void {
       'serve exactly these layers; 0-2 is layers 0 and 1: the end is not included; NAME:0-2 with several models',
       repeated(modelLayers('--layers'))
     )
+    .addOption(requireSigned())
     .option(
       '--audit',
       'keep a log of the requests that this peer drives, chained and signed: who asked which model, over whom, and a digest of the answer; skein audit reads it (default: none)'
@@ -108,4 +109,11 @@ function takesNetwork(made: Command): Command {
       oneOf('--engine', ['wasm', 'onnx'])
     )
     .addOption(json('print JSON objects, one a line'))
+}
+
+function requireSigned(): Option {
+  return new Option(
+    '--require-signed <key>',
+    'work only with models that this key has signed, here and from others: a public key, or its .pub file, or swarm for the authority of a swarm with members and the keys that it has certified; may be repeated (default: no model needs a signature)'
+  ).argParser(repeated(words('--require-signed')))
 }

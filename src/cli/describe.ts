@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander'
 import type { CommandContext } from './context.ts'
 import { dataDirectory, dtypes, oneOf, size, words, duration, repeated } from './flags.ts'
 import { InvalidOptionError, weightKinds } from '../index.ts'
-import { misuseCharsMax, waitMaxMs } from './limits.ts'
+import { grantLifeMaxMs, grantLifeMinMs, misuseCharsMax, waitMaxMs } from './limits.ts'
 import { shellWord } from './output.ts'
 
 export function command(parent: Command, line: string, text: string): Command {
@@ -110,10 +110,24 @@ function describeSigning(model: Command, context: CommandContext): void {
       if (options.oms !== undefined) return folderSign(name, options, context)
       await modelSign(name, { ...options, data: await openedData(options, { make: true }) }, context)
     })
+  command(
+    model,
+    'certify <key>',
+    'Certify a public key, or its .pub file: for a time, what it signs counts in the swarm as what the authority signs.'
+  )
+    .requiredOption('--authority <key>', 'key file of the authority', words('--authority'))
+    .requiredOption('--for <time>', 'for how long, such as 90d', duration('--for', grantLifeMinMs, grantLifeMaxMs))
+    .addOption(data())
+    .addOption(seal())
+    .addOption(json('print one JSON object'))
+    .action(async (key: string, options) => {
+      const { certify } = await import('./members.ts')
+      await certify(key, { ...options, data: await openedData(options) }, context)
+    })
   command(model, 'verify [name]', 'Read a model whole and compare every digest; without a name, every model.')
     .option(
       '--signer <key>',
-      'a public key, or its .pub file: of those given, one must have signed the model; may be repeated',
+      'a public key, or its .pub file, or swarm for the authority of the swarm that has been joined and the keys that it has certified: of those given, one must have signed the model; may be repeated',
       repeated(words('--signer'))
     )
     .option(

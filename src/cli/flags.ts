@@ -202,8 +202,8 @@ export function listOf<T extends string>(flag: string, known: readonly T[]): (te
   }
 }
 
-/** A peer's id, or the key of a deputy. @throws {InvalidOptionError} */
-export function peerOrDeputy(text: string): string {
+/** A peer's id, or a key that the authority has named. @throws {InvalidOptionError} */
+export function peerOrKey(text: string): string {
   return /^[0-9a-f]{64}$/.test(text) ? text : peerName(text)
 }
 

@@ -1,6 +1,7 @@
 /** Who is a member of a swarm: invite, join, members, revoke, renew, deputy, rotate. */
 import { text } from 'node:stream/consumers'
 import {
+  certifySigner,
   type DeputyFacts,
   deputise,
   InvalidAuthorityError,
@@ -13,10 +14,11 @@ import {
   momentText,
   PeerNotRunningError,
   type Power,
+  readSigners,
   readStoredText,
   reasonOf,
   renewMember,
-  revokeDeputy,
+  revokeKey,
   revokeMember,
   type Role,
   succeedAuthority,
@@ -98,6 +100,9 @@ export async function members({ data, json }: { data: string; json?: boolean }):
   say(`${known.name}: ${count} ${count === 1 ? 'member is' : 'members are'} known here`)
   for (const member of known.members) say(describeMember(member))
   for (const deputy of known.deputies) say(describeDeputy(deputy))
+  for (const { key, notAfterMs, refusal } of known.modelKeys) {
+    say(`  model key ${key}  ${refusal ?? `signs models, until ${momentText(notAfterMs)}`}`)
+  }
   for (const alarm of known.alarms) say(`! ${alarm}`)
 }
 
@@ -130,7 +135,7 @@ export async function revoke(peer: string, flags: RevokeFlags, context: CommandC
   if (isPeer && flags.last === true) throw new InvalidOptionError('--last goes with the key of a deputy')
   const items = isPeer
     ? await revokeMember(peer as PeerId, init)
-    : await revokeDeputy(peer, { ...init, isLast: flags.last === true })
+    : await revokeKey(peer, { ...init, isLast: flags.last === true })
   const isTold = await give(dataDir, items, context)
   if (flags.json) sayJson({ event: 'revoked', peer, told: isTold })
   else
@@ -179,6 +184,22 @@ export async function deputy(
   if (flags.data !== undefined) await give(flags.data, [item], context)
   if (flags.json) sayJson({ event: 'deputy', file, may, forMs: flags.for })
   else say(`${file} may ${may.join(' and ')} for its time, and nothing else`)
+}
+
+/** Has a key sign models for a time. @throws what `readSigners` and `certifySigner` throw */
+export async function certify(
+  given: string,
+  flags: { readonly authority: string; readonly for: number; readonly data: string; readonly json?: boolean },
+  context: CommandContext
+): Promise<void> {
+  const [key] = await readSigners([given])
+  const { item } = await certifySigner(flags.authority, key!, { lifeMs: flags.for })
+  const isTold = await give(flags.data, [item], context)
+  if (flags.json) sayJson({ event: 'certified', key, forMs: flags.for, told: isTold })
+  else
+    say(
+      `${key} signs models for its time${isTold ? ', and all who are connected have been told' : `: the others hear of it when the peer of ${flags.data} starts`}`
+    )
 }
 
 /** Names another authority. */

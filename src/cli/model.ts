@@ -8,7 +8,7 @@ import {
   listGraphs,
   listModels,
   type ModelSigner,
-  readSigners,
+  trustedSigners,
   removeModel,
   verifyModel,
   verifySignedModel,
@@ -87,7 +87,7 @@ export async function modelLs(flags: ModelFlags): Promise<void> {
 }
 
 export interface VerifyFlags extends ModelFlags {
-  /** Public keys, of which one must have signed each model. */
+  /** Whose signature each model must have: as {@link trustedSigners} takes them. */
   readonly signer?: readonly string[]
 }
 
@@ -104,7 +104,7 @@ export async function modelVerify(
   flags: VerifyFlags,
   { signal }: CommandContext
 ): Promise<void> {
-  const signers = await readSigners(flags.signer ?? [])
+  const signers = flags.signer && (await trustedSigners(flags.signer, flags.data))
   const broken: string[] = []
   const onBroken = ({ message }: Error): void => void broken.push(message)
   const all = async (): Promise<string[]> =>
@@ -112,7 +112,7 @@ export async function modelVerify(
   const ids = name === undefined ? await all() : [name]
   for (const id of ids) {
     const { model, signer }: { readonly model: AnyModel; readonly signer?: ModelSigner } =
-      signers.length === 0
+      signers === undefined
         ? { model: await verifyModel(flags.data, id, { signal }) }
         : await verifySignedModel(flags.data, id, { signers, signal })
     if (flags.json) sayJson({ event: 'verified', ...anySummary(model), ...(signer === undefined ? {} : { signer }) })

@@ -40,6 +40,7 @@ export interface UpFlags extends HttpFlags {
   readonly traceEvery?: number
   readonly engine?: 'wasm' | 'onnx'
   readonly audit?: boolean
+  readonly requireSigned?: string[]
   readonly json?: boolean
   readonly scrub?: boolean
   readonly scrubCountry?: string
@@ -161,6 +162,7 @@ function peerInit(flags: UpFlags): PeerInit {
     ...(flags.bootstrap === undefined ? {} : { bootstrap: flags.bootstrap }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
     ...(traceEvery === undefined ? {} : { traceEvery }),
+    ...(flags.requireSigned === undefined ? {} : { requireSigned: flags.requireSigned }),
     ...(flags.audit === undefined ? {} : { audit: flags.audit }),
     ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
   }

@@ -19,7 +19,7 @@ import { type ChooseEdge, checkName, type WhyNot, importModel as importInto } fr
 import { importGraph } from './import-graph.ts'
 import { dropEmptyFetch, fetchFromHub, type HubInit, type HubModel } from './import-hub.ts'
 import type { ImportProgress } from './import-writer.ts'
-import { type AnyModel, ModelStore, openStore, type StoredGraph, type StoredModel } from './store.ts'
+import { type AnyModel, ModelStore, openStore, type StoredGraph, type StoredModel, type StoreInit } from './store.ts'
 import { asDecoder, isStoredDecoder, isStoredGraph } from './stored.ts'
 
 /** The package's `models/`: two levels up from the source, three from the compiled file. */
@@ -31,13 +31,14 @@ const shippedModels = join(
 /**
  * Opens the store of a data directory, with the shipped models beside it. Makes nothing until something is put.
  *
+ * @param refusal as with {@link StoreInit}
  * @throws {DataDirectoryError} when the file system does not let it, here and in all below
  */
-export async function openLibrary(dataDir: string): Promise<ModelStore> {
+export async function openLibrary(dataDir: string, { refusal }: Pick<StoreInit, 'refusal'> = {}): Promise<ModelStore> {
   await checkOpened(dataDir)
   const entries = await readdir(shippedModels, { withFileTypes: true }).catch(() => [])
   const shipped = entries.filter(entry => entry.isDirectory()).map(entry => join(shippedModels, entry.name))
-  return within(dataDir, () => openStore({ own: join(dataDir, 'models'), shipped: shipped.sort() }))
+  return within(dataDir, () => openStore({ own: join(dataDir, 'models'), shipped: shipped.sort(), refusal }))
 }
 
 /** A folder without permission or a full disk is where this peer is, and no defect of ours. */

@@ -16,14 +16,7 @@ import type { ModelId } from '../base/ids.ts'
 import { copyFile, link, open, rename } from '../disk/files.ts'
 import { appendLines } from '../disk/lines.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
-import {
-  AmbiguousModelError,
-  CorruptShardError,
-  ImportError,
-  InvalidManifestError,
-  InvalidOptionError,
-  UnknownModelError
-} from '../errors.ts'
+import { CorruptShardError, ImportError, InvalidManifestError, InvalidOptionError, type SkeinError } from '../errors.ts'
 import { chunkBytes } from './limits.ts'
 import { Addition } from './addition.ts'
 import { chunkLength } from './chunks.ts'
@@ -35,7 +28,8 @@ import { decodeManifest } from './read-manifest.ts'
 import { givingWay, setGivesWay } from './marks.ts'
 import { forget, type RemovedModel } from './removal.ts'
 import { files, meant, type NamedFile, namedShard, namedTokenizer } from './named-files.ts'
-import { meantBy, nameWithId } from './names.ts'
+import { meantModel, type Usable } from './meant-model.ts'
+import { meantBy } from './names.ts'
 import { type IncomingFile, openPartial, type PartialFile } from './partial-file.ts'
 import { ShardFiles } from './shard-files.ts'
 import type { AnyModel, Stored } from './stored.ts'
@@ -43,11 +37,13 @@ import { alone, hasSize, makeFolder, manifestBytes, names, processFile, readFull
 
 export type { AnyModel, Stored, StoredGraph, StoredModel } from './stored.ts'
 
-export interface StoreDirectories {
+export interface StoreInit {
   /** Read and written; made when the first file is put. */
   readonly own: string
   /** Read only. @default [] */
   readonly shipped?: readonly string[]
+  /** Why a model here may not be used; undefined where it may. @default each may */
+  readonly refusal?: ((model: AnyModel) => Promise<SkeinError | undefined>) | undefined
 }
 
 /**
@@ -55,8 +51,8 @@ export interface StoreDirectories {
  *
  * @throws the file system's error when a folder cannot be read
  */
-export async function openStore(directories: StoreDirectories): Promise<ModelStore> {
-  const store = new ModelStore(directories)
+export async function openStore(init: StoreInit): Promise<ModelStore> {
+  const store = new ModelStore(init)
   await store.sweep()
   return store
 }
@@ -89,8 +85,10 @@ export class ModelStore {
   readonly #folders: readonly string[]
   readonly #files: ShardFiles
   readonly #hashing = new Hashing()
+  readonly #refusal: StoreInit['refusal']
 
-  constructor({ own, shipped = [] }: StoreDirectories) {
+  constructor({ own, shipped = [], refusal }: StoreInit) {
+    this.#refusal = refusal
     this.own = path.resolve(own)
     this.#folders = [...new Set([this.own, ...shipped.map(folder => path.resolve(folder))])]
     this.#files = new ShardFiles(this.#folders, this.#hashing)
@@ -151,40 +149,35 @@ export class ModelStore {
     return { id, manifest, folder, shipped: folder !== this.own } as AnyModel
   }
 
-  /**
-   * The model of that name, id, or beginning of an id (at least 6 digits).
-   *
-   * @throws {UnknownModelError} when there is none; says what there is
-   * @throws {AmbiguousModelError} when there is more than one
-   */
+  /** Every readable model, by whether it may be used here. @param onBroken as with {@link list} */
+  async usable(options: Parameters<ModelStore['list']>[0] = {}): Promise<Usable> {
+    const models: AnyModel[] = []
+    const refused: { model: AnyModel; error: SkeinError }[] = []
+    for (const model of await this.list(options)) {
+      const error = await this.#refusal?.(model)
+      if (error === undefined) models.push(model)
+      else refused.push({ model, error })
+    }
+    return { models, refused }
+  }
+
+  /** The model of that name or id that may be used here. @throws as {@link meantModel} */
   async resolve(nameOrId: string): Promise<AnyModel> {
     const broken: string[] = []
-    const models = await this.list({ onBroken: err => broken.push(err.message) })
-    const found = meant(models, nameOrId)
-    if (found.length === 1) return found[0]!
-    const describe = (list: AnyModel[]): string =>
-      list.map(({ id, manifest }) => nameWithId({ id, name: manifest.name })).join(', ')
-    if (found.length > 1) {
-      throw new AmbiguousModelError(
-        `'${nameOrId}' is more than one model: ${describe(found)}; give the beginning of an id`
-      )
-    }
-    const have = models.length === 0 ? 'there is no model here' : `there are ${describe(models)}`
-    throw new UnknownModelError(
-      [`no model '${nameOrId}': ${have}`, ...broken.map(message => `unusable: ${message}`)].join('; ')
-    )
+    const usable = await this.usable({ onBroken: ({ message }) => broken.push(message) })
+    return meantModel(nameOrId, usable, broken)
   }
 
-  /** Why manifests here cannot be used, one sentence each. */
+  /** Why models here cannot be used, one sentence each. */
   async unusable(): Promise<string[]> {
     const sentences: string[] = []
-    await this.list({ onBroken: ({ message }) => sentences.push(`unusable: ${message}`) })
-    return sentences
+    const { refused } = await this.usable({ onBroken: ({ message }) => sentences.push(`unusable: ${message}`) })
+    return [...sentences, ...refused.map(({ error }) => `unusable: ${error.message}`)]
   }
 
-  /** The models here that have that name, id, or beginning of an id. */
+  /** The models that may be used here and have that name, id, or beginning of an id. */
   async find(nameOrId: string): Promise<AnyModel[]> {
-    return meant(await this.list(), nameOrId)
+    return meant((await this.usable()).models, nameOrId)
   }
 
   /** Which of the model's shards are here with the right size. Their digests are checked before use, not here. */

@@ -145,6 +145,13 @@ export interface PeerInit {
    */
   audit?: boolean
   /**
+   * Work only with models that one of these has signed: what else is here is not served, and what others offer is refused by name
+   * before a byte of its weights is fetched. Each is a public key (64 hex digits, 43 letters of base64url, or the path of its file), or
+   * `swarm` for the authority of a swarm with members and the keys that it has certified ({@link certifySigner}).
+   * @default models need no signature
+   */
+  requireSigned?: readonly string[]
+  /**
    * Replace personal data in all that this peer is asked, as with {@link GenerateOptions.scrub}: no request can do without.
    * @default false: where a request asks for it
    */

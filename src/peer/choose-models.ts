@@ -45,7 +45,7 @@ export async function chooseModels(store: ModelStore, init: PeerInit, draft?: St
 }
 
 /**
- * The named model, or its name when it is not here and must come from peers; else the only one that was imported or
+ * The named model, or its name when it, or who signed it, is not known here and must come from peers; else the only one that was imported or
  * fetched; else the only one that ships. While a manifest here cannot be read it has to be named: that may be the one
  * that this peer is meant to serve, and another in its place would be no help to the swarm and look like it.
  */
@@ -56,7 +56,7 @@ export async function chooseModel(
 ): Promise<AnyModel | string> {
   if (nameOrId !== undefined) return (await store.find(nameOrId)).length > 0 ? store.resolve(nameOrId) : nameOrId
   const broken: string[] = []
-  const models = await store.list({ onBroken: ({ message }) => broken.push(message) })
+  const { models, refused } = await store.usable({ onBroken: ({ message }) => broken.push(message) })
   // A model that this peer only asked others about has no shards here.
   const held = await Promise.all(models.map(model => store.held(model)))
   const imported = models.filter(({ shipped, id }, i) => !shipped && held[i]!.length > 0 && id !== draft?.id)
@@ -69,5 +69,6 @@ export async function chooseModel(
       : choice.length === 1
         ? `it is not clear which model to serve, name it: ${names} can be used`
         : `there are several models here, name one: ${names}`
-  throw new UnknownModelError([which, ...broken.map(message => `unusable: ${message}`)].join('; '))
+  const unusable = [...broken, ...refused.map(({ error }) => error.message)]
+  throw new UnknownModelError([which, ...unusable.map(message => `unusable: ${message}`)].join('; '))
 }

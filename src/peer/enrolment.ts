@@ -140,6 +140,21 @@ export async function deputise(
   return { item: itemOfCertificate(certificate) }
 }
 
+/**
+ * Certifies a key that signs models, for a time: what it signs counts for members as the authority's own signature does.
+ * @param key the signer's public key, as `readSigners` gives it. @returns an item by which members know of it. @throws {InvalidAuthorityError} {InvalidOptionError}
+ */
+export async function certifySigner(
+  authority: string,
+  key: KeyText,
+  init: Pick<GrantInit, 'lifeMs' | 'nowMs'>
+): Promise<{ readonly item: Uint8Array }> {
+  const by = await readAuthorityFile(authority)
+  if (by.kind !== 'authority')
+    throw new InvalidAuthorityError(`${authority} is the key of a ${by.kind}: only an authority says who signs models`)
+  return { item: itemOfCertificate(issueBy(by, grantOf(by, { key }, 'model', { ...init, roles: [] }))) }
+}
+
 /** What has come of joining. */
 export interface Joined {
   readonly peer: PeerId

@@ -15,7 +15,14 @@ import { readCertificate, swarmIdOf } from '../trust/grant.ts'
 import { itemOfCertificate } from '../trust/item.ts'
 import { keyText, peerOfKey } from '../trust/keys.ts'
 import { Ledger } from '../trust/ledger.ts'
-import { type DeputyFacts, deputyFacts, type MemberFacts, memberFacts } from '../trust/members.ts'
+import {
+  type DeputyFacts,
+  deputyFacts,
+  type MemberFacts,
+  memberFacts,
+  type ModelKeyFacts,
+  modelKeyFacts
+} from '../trust/members.ts'
 import { verifyKey } from '../trust/signing-key.ts'
 
 /** What is known in one data directory. */
@@ -26,6 +33,8 @@ export interface KnownMembers {
   readonly self: MemberFacts | undefined
   readonly members: readonly MemberFacts[]
   readonly deputies: readonly DeputyFacts[]
+  /** Keys that may sign models. */
+  readonly modelKeys: readonly ModelKeyFacts[]
   /** What an operator has to know of those who sign, a sentence each. */
   readonly alarms: readonly string[]
   /** The latest moment at which somebody signed, in ms since 1970: it is no earlier now. */
@@ -44,6 +53,7 @@ export async function membersOf(dataDir: string, nowMs = Date.now()): Promise<Kn
     signedMs: ledger.signedMs,
     members,
     deputies: deputyFacts(ledger, nowMs),
+    modelKeys: modelKeyFacts(ledger, nowMs),
     alarms: ledger.alarms()
   }
 }

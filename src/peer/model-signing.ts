@@ -17,10 +17,10 @@ import {
   modelSignaturesBytesMax,
   modelSigners,
   rightSignatures,
-  trustedSigner,
   withSignature
 } from '../trust/model-signature.ts'
 import { verifyKey } from '../trust/signing-key.ts'
+import type { TrustedSigners } from './trusted-signers.ts'
 
 /** What is signed, and by which key. */
 export interface SignModelInit {
@@ -70,9 +70,7 @@ export async function signModel(
 
 /** Who signed a model that is here. @throws {DataDirectoryError} when its signatures cannot be read */
 export async function signersOf(dataDir: string, { id }: Pick<AnyModel, 'id'>): Promise<ModelSigners> {
-  const { own } = await openLibrary(dataDir)
-  const signatures = await within(dataDir, () => readSignatures(own, id, modelSignaturesBytesMax))
-  return modelSigners(id, signatures, verifyKey)
+  return modelSigners(id, await signaturesOf(dataDir, { id }), verifyKey)
 }
 
 /** Public keys of signers, as people give them: hex, base64url, or a file. @throws {InvalidKeyError} */
@@ -81,7 +79,7 @@ export async function readSigners(given: readonly string[]): Promise<KeyText[]> 
 }
 
 /**
- * As `verifyModel`, of a model that one of these keys signed. That is looked at first: reading all bytes takes longer.
+ * As `verifyModel`, of a model that one who is believed has signed. That is looked at first: reading all bytes takes longer.
  *
  * @throws {ModelSignatureError} when none of them did
  * @throws what `verifyModel` throws
@@ -89,19 +87,53 @@ export async function readSigners(given: readonly string[]): Promise<KeyText[]> 
 export async function verifySignedModel(
   dataDir: string,
   nameOrId: string,
-  { signers, signal }: { readonly signers: readonly KeyText[]; readonly signal: AbortSignal }
+  { signers, signal }: { readonly signers: TrustedSigners; readonly signal: AbortSignal }
 ): Promise<{ readonly model: AnyModel; readonly signer: ModelSigner }> {
-  const { id, manifest } = await findModel(dataDir, nameOrId)
-  const signer = trustedSigner(await signersOf(dataDir, { id }), signers)
-  if (typeof signer === 'string') {
-    throw new ModelSignatureError(`${manifest.name} (${id.slice(0, 12)}) ${signer}`)
-  }
-  return { model: await verifyModel(dataDir, id, { signal }), signer }
+  const found = await findModel(dataDir, nameOrId)
+  const signer = signers.signerOf(found, await signaturesOf(dataDir, found))
+  return { model: await verifyModel(dataDir, found.id, { signal }), signer }
 }
 
-/** What a peer that runs tells others of who signed its models, and keeps of what they tell. */
-export function knownSignatures({ own }: Pick<ModelStore, 'own'>, keeping: Keeper): KnownSignatures {
+/** Why a model that is here counts as not signed; undefined where one who is believed has signed it. */
+export async function whyUnsigned(
+  model: AnyModel,
+  dataDir: string,
+  signers: TrustedSigners
+): Promise<ModelSignatureError | undefined> {
+  return refusalOf(async () => signers.signerOf(model, await signaturesOf(dataDir, model)))
+}
+
+async function refusalOf(look: () => Promise<unknown>): Promise<ModelSignatureError | undefined> {
+  try {
+    await look()
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ModelSignatureError)) throw error
+    return error
+  }
+}
+
+async function signaturesOf(dataDir: string, { id }: Pick<AnyModel, 'id'>): Promise<Uint8Array> {
+  const { own } = await openLibrary(dataDir)
+  return within(dataDir, () => readSignatures(own, id, modelSignaturesBytesMax))
+}
+
+/**
+ * What a peer that runs tells others of who signed its models, and keeps of what they tell.
+ *
+ * @param required whose signature a model needs. @default nobody's
+ */
+export function knownSignatures(
+  { own }: Pick<ModelStore, 'own'>,
+  keeping: Keeper,
+  required?: TrustedSigners
+): KnownSignatures {
   return {
+    refusal: async (model, sent) => {
+      if (required === undefined) return undefined
+      const here = await readSignatures(own, model.id, modelSignaturesBytesMax).catch(() => new Uint8Array())
+      return refusalOf(async () => required.signerOf(model, rightSignatures(model.id, here, sent, verifyKey)))
+    },
     of: id => readSignatures(own, id, modelSignaturesBytesMax).catch(() => new Uint8Array()),
     learn: async (id, sent) => {
       const here = await readSignatures(own, id, modelSignaturesBytesMax).catch(() => undefined)

@@ -24,6 +24,8 @@ import { minBudgetBytes, minDiskBytes } from './limits.ts'
 import { startAudit } from './own-audit.ts'
 import { OwnScrubbing } from './own-scrubbing.ts'
 import { RunningPeer } from './running-peer.ts'
+import { knownSignatures, whyUnsigned } from './model-signing.ts'
+import { type TrustedSigners, trustedSigners } from './trusted-signers.ts'
 
 /**
  * Starts a peer. It returns once the peer listens and is known to itself; other peers are found, and stages loaded,
@@ -60,8 +62,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     ends.push(() => dataDir.close())
     const config = early ?? (await configOf(init))
     for (const sentence of await whatIsOpen(init, dataDir.path)) warn(sentence)
-    const store = await openLibrary(dataDir.path)
-    await store.sweep()
+    const { signers, store } = await modelsHere(init, dataDir.path)
     const chosen = init.draft === undefined ? undefined : await chooseModel(store, init.draft)
     const draft = typeof chosen === 'object' ? asDecoder(chosen) : chosen
     const models = await modelsBeside(draft, { store, init: { ...init, memoryBytes }, engines, warn })
@@ -77,6 +78,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     })
     ends.push(() => swarm.stop())
     yielding = swarm.yielding
+    signers?.follow(swarm.membership)
     const mayServe = swarm.membership?.may(swarm.id, 'stage') !== false
     for (const sentence of await membershipWarnings(swarm, [dataDir.path, init.swarm])) warn(sentence)
     if (!mayServe && memoryBytes > 0) warn('this machine holds no layers: its certificate does not have the role stage')
@@ -86,6 +88,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       swarm,
       swarmName: config?.name ?? swarm.membership?.name ?? '',
       store,
+      signatures: knownSignatures(store, keeping, signers),
       engines,
       keeping,
       warn,
@@ -110,6 +113,17 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
     yielding?.throwIfAborted()
     throw error
   }
+}
+
+/** The models on this machine, and whose signature they need. @throws {InvalidOptionError} {InvalidKeyError} {DataDirectoryError} */
+async function modelsHere(
+  { requireSigned }: PeerInit,
+  dataDir: string
+): Promise<{ readonly signers: TrustedSigners | undefined; readonly store: ModelStore }> {
+  const signers = requireSigned === undefined ? undefined : await trustedSigners(requireSigned, dataDir)
+  const store = await openLibrary(dataDir, { refusal: signers && (model => whyUnsigned(model, dataDir, signers)) })
+  await store.sweep()
+  return { signers, store }
 }
 
 /** A sentence for each thing that others can read and should not. */

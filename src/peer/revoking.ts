@@ -59,41 +59,40 @@ export async function revokeMember(peer: PeerId, init: RevokeInit): Promise<Uint
   return [itemOfStatement(nextStatement(ledger, by, { nowMs, revocations, epoch }), by.certificate)]
 }
 
-/** How a deputy is revoked. */
-export interface RevokeDeputyInit extends RevokeInit {
+/** How a key that the authority has named is revoked. */
+export interface RevokeKeyInit extends RevokeInit {
   /** It may be the last one that may revoke. @default false */
   readonly isLast?: boolean
 }
 
 /**
- * Revokes a deputy: what it has said so far stays, and what it says from now on does not count; whom it has invited is out.
+ * Revokes a deputy or a key that signs models. What a deputy has said so far stays, and what it says from now on does not count; whom it has
+ * invited is out. What a model key has signed counts for nothing from now on.
  *
- * @param deputy its key, 64 hex digits. @returns as {@link revokeMember}
+ * @param key 64 hex digits. @returns as {@link revokeMember}
  * @throws {InvalidAuthorityError} when this key may not, or no other deputy that may revoke would be left. @throws {InvalidMembershipError} when it is unknown
  */
-export async function revokeDeputy(deputy: string, init: RevokeDeputyInit): Promise<Uint8Array[]> {
+export async function revokeKey(key: string, init: RevokeKeyInit): Promise<Uint8Array[]> {
   const { reason = '', nowMs = Date.now(), authority, dataDir, isLast = false } = init
   const by = await readAuthorityFile(authority)
   const { ledger, file } = await openLedger(dataDir, nowMs)
   checkSame(by, file, authority)
   if (by.kind === 'deputy')
     throw new InvalidAuthorityError(
-      `${authority} is the key of a deputy: only the authority or its recovery key revokes one`
+      `${authority} is the key of a deputy: only the authority or its recovery key revokes what it has named`
     )
-  const subject = deputy as KeyText
+  const subject = key as KeyText
   if (ledger.authorities.has(subject) || subject === keyText(file.recovery)) {
-    throw new InvalidAuthorityError(`${deputy} is an authority or the recovery key: see skein rotate`)
+    throw new InvalidAuthorityError(`${key} is an authority or the recovery key: see skein rotate`)
   }
   const deputies = ledger.deputies()
-  const known = deputies.find(({ last }) => last.subject === subject)
+  const known = [...deputies, ...ledger.modelKeys()].find(({ last }) => last.subject === subject)
   if (known === undefined)
-    throw new InvalidMembershipError(`no deputy ${deputy} is known in ${dataDir}: see skein members`)
+    throw new InvalidMembershipError(`no deputy and no model key ${key} is known in ${dataDir}: see skein members`)
   const mayRevoke = (one: Certificate): boolean =>
     one.last.powers.includes('revoke') && ledger.refusalOf(one, nowMs) === undefined
   if (!isLast && mayRevoke(known) && !deputies.some(one => one !== known && mayRevoke(one))) {
-    throw new InvalidAuthorityError(
-      `${deputy} is the last deputy that may revoke: name another one first, or say --last`
-    )
+    throw new InvalidAuthorityError(`${key} is the last deputy that may revoke: name another one first, or say --last`)
   }
   const through = ledger.lastOf(subject)?.number ?? 0
   const revocations: Revocation[] = [{ subject, serial: known.last.serial, reason, through }]

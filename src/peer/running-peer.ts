@@ -40,9 +40,10 @@ import { drainMs } from './limits.ts'
 import { InferServer } from '../infer/serve-service.ts'
 import { Inferring } from '../infer/service.ts'
 import { knownSignatures } from './model-signing.ts'
+import type { RunningPeerInit } from './running-peer-init.ts'
+import type { KnownSignatures } from '../supply/service.ts'
 import { Namesakes } from './namesakes.ts'
 import { OwnDisk } from './own-disk.ts'
-import type { OwnAudit } from './own-audit.ts'
 import { type Embeddings, heardFrom, OwnGraphs } from './own-graphs.ts'
 import { OwnMetrics } from './own-metrics.ts'
 import { OwnScrubbing } from './own-scrubbing.ts'
@@ -56,6 +57,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #swarm: Swarm
   readonly #swarmName: string
   readonly #store: ModelStore
+  readonly #signatures: KnownSignatures
   readonly #engines: readonly EngineFactory[]
   readonly #keeping: Keeping
   readonly #warn: (message: string) => void
@@ -81,31 +83,14 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     store,
     engines,
     keeping,
+    signatures = knownSignatures(store, keeping),
     warn,
     clock = systemClock,
     rng = systemRng,
     traceEvery = 0,
     audit,
     scrub = new OwnScrubbing({})
-  }: {
-    swarm: Swarm
-    swarmName: string
-    store: ModelStore
-    engines: readonly EngineFactory[]
-    keeping: Keeping
-    /** Tells of a problem, as an event of this peer too. */
-    warn: (message: string) => void
-    /** @default the machine's */
-    clock?: Clock
-    /** @default the machine's */
-    rng?: Rng
-    /** @default 0 */
-    traceEvery?: number | undefined
-    /** @default requests are told of nowhere */
-    audit?: OwnAudit | undefined
-    /** @default what a request asks for */
-    scrub?: OwnScrubbing
-  }) {
+  }: RunningPeerInit) {
     super()
     this.#engines = engines
     this.#scrub = scrub
@@ -113,6 +98,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#swarm = swarm
     this.#swarmName = swarmName
     this.#store = store
+    this.#signatures = signatures
     this.#keeping = keeping
     this.#warn = message => {
       this.#metrics.counted.warned()
@@ -182,7 +168,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         watch: (operation, signal, asker) => this.#metrics.answers.begin(operation, signal, asker),
         onStep: step => this.#metrics.step(step),
         room: (what, files) => this.#disk.reserve(what, files),
-        signatures: knownSignatures(this.#store, this.#keeping),
+        signatures: this.#signatures,
         onStage: ({ cacheBytesFree: _, sessions: __, serving, ...stage }) => {
           this.#disk.changed()
           this.#emit(serving ? 'stage:up' : 'stage:down', { ...stage, serving })

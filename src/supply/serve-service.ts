@@ -6,11 +6,11 @@
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import { Turns } from '../base/turns.ts'
-import { ProtocolError } from '../errors.ts'
+import { type ModelSignatureError, ProtocolError } from '../errors.ts'
 import { supplyFrameBytesMax, supplyListsBytesMax, supplySilentMs, supplyStreamsPerPeerMax } from './limits.ts'
 import { sameBytes } from '../base/same-bytes.ts'
 import { ChunkSet, chunkCount, chunkLength, digestOf, listDigest } from '../model/chunks.ts'
-import { encodeManifest, type FileEntry } from '../model/manifest.ts'
+import { type AnyManifest, encodeManifest, type FileEntry } from '../model/manifest.ts'
 import type { AnyModel, Store } from '../model/store.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import { encodeFrame } from './codec.ts'
@@ -43,6 +43,11 @@ export interface KnownSignatures {
   of(model: ModelId): Promise<Uint8Array>
   /** Keeps those that are right of what a peer sent. Never throws. */
   learn(model: ModelId, signatures: Uint8Array): Promise<void>
+  /** Why a model may not come here, by the signatures that a peer sent with its manifest; undefined where it may. */
+  refusal(
+    model: { readonly id: ModelId; readonly manifest: AnyManifest },
+    sent: Uint8Array
+  ): Promise<ModelSignatureError | undefined>
 }
 
 interface Client {

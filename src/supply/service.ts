@@ -7,7 +7,13 @@ import { type Clock, systemClock } from '../base/clock.ts'
 import { endAll } from '../base/ends.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
-import { CorruptShardError, InvalidManifestError, NotHeldError, ProtocolError } from '../errors.ts'
+import {
+  CorruptShardError,
+  InvalidManifestError,
+  type ModelSignatureError,
+  NotHeldError,
+  ProtocolError
+} from '../errors.ts'
 import { manifestBytesMax } from '../model/limits.ts'
 import { supplyOpenMs } from './limits.ts'
 import type { AnyManifest, FileEntry } from '../model/manifest.ts'
@@ -65,7 +71,7 @@ export interface Supply {
   /**
    * Makes a model known here: its manifest and its tokenizer come from peers, its shards when they are needed.
    *
-   * @throws as {@link fetch}
+   * @throws as {@link fetch}, and {ModelSignatureError} where a signature is required and no peer that was asked has one, before anything is fetched
    */
   learn(model: ModelId, options: FetchOptions): Promise<AnyModel>
   /** How far files have come, those together that are being fetched; undefined when none is. */
@@ -199,6 +205,7 @@ class Service implements Supply {
     { peers, signal }: FetchOptions
   ): Promise<{ readonly manifest: AnyManifest; readonly signatures: Uint8Array }> {
     const said: string[] = []
+    let unsigned: ModelSignatureError | undefined
     for (const peer of peers()) {
       signal.throwIfAborted()
       try {
@@ -215,7 +222,11 @@ class Service implements Supply {
           throw new ProtocolError(`it sent the manifest of ${sent.slice(0, 12)} for ${model.slice(0, 12)}`)
         }
         const manifest = decodeManifest(answer.json, `the manifest of ${model.slice(0, 12)}`)
-        return { manifest, signatures: answer.signatures }
+        const { signatures } = answer
+        unsigned = await this.#init.signatures?.refusal({ id: model, manifest }, signatures)
+        // Another one may know of more who signed it.
+        if (unsigned !== undefined) continue
+        return { manifest, signatures }
       } catch (error) {
         signal.throwIfAborted()
         // The bytes are what the id says: nobody else has others.
@@ -226,6 +237,7 @@ class Service implements Supply {
         said.push((error as Error).message)
       }
     }
+    if (unsigned !== undefined) throw unsigned
     const why = said.length === 0 ? 'nobody offers it' : said.join('; ')
     throw new NotHeldError(`the manifest of ${model.slice(0, 12)} could not be fetched: ${why}`)
   }

@@ -7,7 +7,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { momentText } from '../base/moments.ts'
 import { ProtocolError } from '../errors.ts'
-import { type Certificate, hexBytes, readCertificate, signedGrants } from './grant.ts'
+import { type Certificate, type Grant, hexBytes, readCertificate, signedGrants } from './grant.ts'
 import { itemOfCertificate, itemOfStatement, readItem, signedOf } from './item.ts'
 import { type KeyText, peerOfKey, type VerifyKey } from './keys.ts'
 import {
@@ -19,7 +19,7 @@ import {
   statementsBytesMax,
   statementsMax
 } from './limits.ts'
-import type { Role } from './roles.ts'
+import type { GrantKind, Role } from './roles.ts'
 import { type Epoch, type ReadStatement, readStatement, type Revocation } from './statement.ts'
 
 /** Bytes by which an item is named to others. */
@@ -189,7 +189,7 @@ export class Ledger {
   /** Why a certificate is worth nothing now: a sentence; undefined where it is good. */
   refusalOf(certificate: Certificate, nowMs: number): string | undefined {
     const { last, grants, notBeforeMs, notAfterMs } = certificate
-    const who = (): string => peerOfKey(hexBytes(last.subject))
+    const who = (): string => whoIs(last)
     for (const { issuer, subject, serial } of grants) {
       const revocation = this.#voided(issuer) ?? this.#voided(subject) ?? this.#voided(serial)
       if (revocation === undefined) continue
@@ -208,15 +208,17 @@ export class Ledger {
 
   /** All certificates of peers, whatever they are worth, the newest of each first. */
   certificates(): Certificate[] {
-    return [...this.#bySubject.values()]
-      .flat()
-      .filter(({ last }) => last.kind === 'peer')
-      .sort((a, b) => b.notAfterMs - a.notAfterMs)
+    return this.#ofKind('peer').sort((a, b) => b.notAfterMs - a.notAfterMs)
   }
 
   /** Certificates of deputies. */
   deputies(): Certificate[] {
-    return [...this.#bySubject.values()].flat().filter(({ last }) => last.kind === 'deputy')
+    return this.#ofKind('deputy')
+  }
+
+  /** Certificates of keys that may sign models. */
+  modelKeys(): Certificate[] {
+    return this.#ofKind('model')
   }
 
   /** The latest moment that anybody who may sign is known to have signed at: it is no earlier now. */
@@ -275,6 +277,10 @@ export class Ledger {
       if (given !== undefined) this.#given.set(deputy!.subject, given - 1)
       this.#digest = undefined
     }
+  }
+
+  #ofKind(kind: GrantKind): Certificate[] {
+    return [...this.#bySubject.values()].flat().filter(({ last }) => last.kind === kind)
   }
 
   #addCertificate(bytes: Uint8Array, nowMs: number): boolean {
@@ -385,8 +391,15 @@ export class Ledger {
   /** What a deputy may not revoke. */
   #isAbove({ subject, serial }: Revocation): boolean {
     if (subject !== undefined && this.#isRoot(subject)) return true
-    return this.deputies().some(({ last }) => last.subject === subject || last.serial === serial)
+    return [...this.deputies(), ...this.modelKeys()].some(
+      ({ last }) => last.subject === subject || last.serial === serial
+    )
   }
+}
+
+/** A peer by its id, another key by its first digits. */
+function whoIs({ kind, subject }: Grant): string {
+  return kind === 'peer' ? peerOfKey(hexBytes(subject)) : `the key ${subject.slice(0, 12)}…`
 }
 
 function refused(refusal: string): Standing {

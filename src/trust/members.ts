@@ -27,6 +27,25 @@ export interface DeputyFacts {
   readonly refusal: string | undefined
 }
 
+/** A key that may sign models, as it is known here. */
+export interface ModelKeyFacts {
+  /** 64 hex digits. */
+  readonly key: string
+  /** When its grant ends, in ms since 1970. */
+  readonly notAfterMs: number
+  /** Why what it signs counts for nothing now; undefined where it counts. */
+  readonly refusal: string | undefined
+}
+
+/** Keys that an authority has certified to sign models: those that count, and those that did. */
+export function modelKeyFacts(ledger: Ledger, nowMs: number): ModelKeyFacts[] {
+  return ledger.modelKeys().map(certificate => ({
+    key: certificate.last.subject,
+    notAfterMs: certificate.notAfterMs,
+    refusal: ledger.refusalOf(certificate, nowMs)
+  }))
+}
+
 /** Deputies, as far as they have been heard of: by what they signed, or by whom they invited. */
 export function deputyFacts(ledger: Ledger, nowMs: number): DeputyFacts[] {
   return ledger.deputies().map(certificate => ({

@@ -100,9 +100,14 @@ export function rightSignatures(model: ModelId, here: Uint8Array, sent: Uint8Arr
 /**
  * Looks for a signer that is trusted.
  *
+ * @param whyNot a sentence of a key that was trusted once, or will be. @default of none
  * @returns that signer, or why there is none: what goes after the model's name in a sentence
  */
-export function trustedSigner({ good, bad }: ModelSigners, trusted: readonly KeyText[]): ModelSigner | string {
+export function trustedSigner(
+  { good, bad }: ModelSigners,
+  trusted: readonly KeyText[],
+  whyNot: (key: KeyText) => string | undefined = () => undefined
+): ModelSigner | string {
   const found = good.find(({ key }) => trusted.includes(key))
   if (found !== undefined) return found
   const changed = bad.filter(key => trusted.includes(key))
@@ -110,6 +115,8 @@ export function trustedSigner({ good, bad }: ModelSigners, trusted: readonly Key
     return `has a signature that names the key ${listed(changed)} and is not its own: it was changed, or made of another model`
   }
   if (good.length > 0) {
+    const reasons = good.flatMap(({ key }) => whyNot(key) ?? [])
+    if (reasons.length > 0) return `is signed by nobody who is trusted now: ${reasons.join('; ')}`
     return `is signed by ${listed(good.map(({ key }) => key))}, and by none of the keys that are trusted: ${listed(trusted)}`
   }
   return bad.length > 0 ? `has no signature that is right: each was changed, or made of another model` : 'is not signed'

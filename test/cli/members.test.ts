@@ -132,7 +132,7 @@ describe('skein with members', () => {
     await expectFailure(
       skein(['revoke', deputy!.key, '--authority', at('deputy.key'), '--data', at('a')]),
       3,
-      'only the authority or its recovery key revokes one'
+      'only the authority or its recovery key revokes what it has named'
     )
     await expectFailure(
       skein(['revoke', deputy!.key, ...key, '--data', at('a')]),
@@ -182,6 +182,40 @@ describe('skein with members', () => {
       skein(['up', '--data', at('new'), '--swarm', at('swarm.json'), '--no-mdns']),
       3,
       'has not joined the swarm fliers'
+    )
+  })
+
+  it('has a key sign models for the swarm, for a time and until it is revoked', { timeout: 60_000 }, async () => {
+    await skein(['key', at('release.key'), '--signing'])
+    const data = ['--data', at('a')]
+    const certify = (...args: string[]): ReturnType<typeof skein> =>
+      skein(['model', 'certify', at('release.key.pub'), ...data, '--for', '90d', ...args])
+    const verify = (): ReturnType<typeof skein> =>
+      skein(['model', 'verify', 'stories15m', ...data, '--signer', 'swarm'])
+    await skein(['model', 'sign', 'stories15m', ...data, '--sign-key', at('release.key')])
+    await expectFailure(verify(), 3, /^skein: stories15m .* is signed by .*, and by none of the keys that are trusted/)
+    await expectFailure(certify('--authority', at('swarm.key.recovery')), 3, 'only an authority says who signs models')
+    const made = await certify('--authority', at('swarm.key'), '--json')
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    const { key } = JSON.parse(made.stdout) as { key: string }
+    expect((await skein(['members', ...data])).stdout).toMatch(
+      new RegExp(`^  model key ${key}  signs models, until 20`, 'm')
+    )
+    expect(await verify()).toMatchObject({ code: 0 })
+
+    await skein(['revoke', key, '--authority', at('swarm.key'), ...data, '--reason', 'stolen'])
+    await expectFailure(
+      verify(),
+      3,
+      `signed by nobody who is trusted now: the key ${key.slice(0, 12)}… was revoked: stolen`
+    )
+    expect((await skein(['members', ...data])).stdout).toContain(
+      `model key ${key}  the key ${key.slice(0, 12)}… was revoked: stolen`
+    )
+    await expectFailure(
+      skein(['up', '--data', at('nobody'), '--swarm', at('swarm.json'), '--require-signed', 'x']),
+      3,
+      'there is no key file x'
     )
   })
 })

@@ -65,7 +65,15 @@ describe('of a membership', () => {
     notAfterMs: nowMs + 7_200_000,
     refusal: undefined
   }
-  const known = { name: 'fliers', self: member, members: [member], deputies: [], alarms: [], signedMs: nowMs - 1_000 }
+  const known = {
+    name: 'fliers',
+    self: member,
+    members: [member],
+    deputies: [],
+    modelKeys: [],
+    alarms: [],
+    signedMs: nowMs - 1_000
+  }
 
   it('says nothing where there is none, and all that is wrong with one', () => {
     expect(membershipFindings(undefined, nowMs)).toEqual([])
