@@ -59,13 +59,13 @@ export function describeMembers(program: Command, context: CommandContext): void
   grants(
     command(
       program,
-      'deputy <file>',
-      'Make a key that may invite or revoke for a time, for a ground station; with --data members hear of it.'
+      'deputy [file]',
+      'Make a key that may invite or revoke for a time, for a ground station: in this file, else on stdout; with --data members hear of it.'
     )
       .requiredOption('--may <powers>', 'what it may: invite, revoke or both', listOf('--may', powers))
       .option('--data <dir>', 'directory of a member that tells the others')
       .addOption(seal())
-  ).action(async (file: string, options) => {
+  ).action(async (file: string | undefined, options) => {
     if (options.data !== undefined) await openedData(options)
     const { deputy } = await import('./members.ts')
     await deputy(file, options, context)

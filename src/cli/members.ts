@@ -174,15 +174,16 @@ export async function renew(
     )
 }
 
-/** Prints nothing secret: the key goes to a file. */
+/** The key goes to a file, else to stdout as an invitation does. */
 export async function deputy(
-  file: string,
+  file: string | undefined,
   { may, ...flags }: GrantFlags & { readonly may: readonly Power[]; readonly data?: string },
   context: CommandContext
 ): Promise<void> {
-  const { item } = await deputise(flags.authority, file, { ...granted(flags), powers: may })
+  const { item, text } = await deputise(flags.authority, file, { ...granted(flags), powers: may })
   if (flags.data !== undefined) await give(flags.data, [item], context)
-  if (flags.json) sayJson({ event: 'deputy', file, may, forMs: flags.for })
+  if (flags.json) sayJson({ event: 'deputy', ...(file === undefined ? { text } : { file }), may, forMs: flags.for })
+  else if (file === undefined) write(text)
   else say(`${file} may ${may.join(' and ')} for its time, and nothing else`)
 }
 

@@ -7,6 +7,7 @@ import type { PeerId } from '../base/ids.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidAuthorityError, InvalidMembershipError, InvalidOptionError, ProtocolError } from '../errors.ts'
 import {
+  authorityText,
   type AuthorityKey,
   type Invitation,
   invitationText,
@@ -117,12 +118,17 @@ export async function renewMember(
   return { text, item: itemOfCertificate(certificate) }
 }
 
-/** Makes the key of a deputy, which may do for a time what `powers` says and nothing else. @returns an item by which members know of it. @throws {InvalidAuthorityError} */
+/**
+ * Makes the key of a deputy, which may do for a time what `powers` says and nothing else.
+ *
+ * @param file where it goes; undefined where the caller puts its text somewhere
+ * @returns an item by which members know of it, and what a key file holds: a secret. @throws {InvalidAuthorityError} {InvalidOptionError}
+ */
 export async function deputise(
   authority: string,
-  file: string,
+  file: string | undefined,
   { powers, ...init }: GrantInit & { readonly powers: readonly Power[] }
-): Promise<{ readonly item: Uint8Array }> {
+): Promise<{ readonly item: Uint8Array; readonly text: string }> {
   const by = await readAuthorityFile(authority)
   if (by.kind !== 'authority')
     throw new InvalidAuthorityError(`${authority} is the key of a ${by.kind}: only an authority names deputies`)
@@ -130,14 +136,10 @@ export async function deputise(
     throw new InvalidOptionError('a deputy that may nothing is none: give it invite, revoke or both')
   const key = signingKey()
   const certificate = issueBy(by, { ...grantOf(by, key, 'deputy', init), powers })
-  await writeAuthorityFile(file, {
-    ...configOf(by),
-    kind: 'deputy',
-    key,
-    certificate,
-    secrets: powers.includes('invite') ? by.secrets : undefined
-  })
-  return { item: itemOfCertificate(certificate) }
+  const secrets = powers.includes('invite') ? by.secrets : undefined
+  const deputy: AuthorityKey = { ...configOf(by), kind: 'deputy', key, certificate, secrets }
+  if (file !== undefined) await writeAuthorityFile(file, deputy)
+  return { item: itemOfCertificate(certificate), text: authorityText(deputy) }
 }
 
 /**

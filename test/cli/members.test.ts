@@ -119,11 +119,17 @@ describe('skein with members', () => {
     expect(made).toMatchObject({ code: 0, stderr: '' })
     const [deputy] = (await membersOf('a')).deputies
     expect(deputy!.key).toMatch(/^[0-9a-f]{64}$/)
-    await expectFailure(
-      skein(['invite', '--authority', at('deputy.key'), '--for', '1h']),
-      3,
-      'is the key of a deputy that may not invite'
-    )
+    // Without a file the key is what it prints, as an invitation is.
+    const printed = await skein(['deputy', ...key, '--may', 'revoke', '--for', '30d'])
+    expect(printed).toMatchObject({ code: 0, stderr: '' })
+    writeFileSync(at('printed.key'), printed.stdout)
+    for (const name of ['deputy.key', 'printed.key']) {
+      await expectFailure(
+        skein(['invite', '--authority', at(name), '--for', '1h']),
+        3,
+        'is the key of a deputy that may not invite'
+      )
+    }
     await expectFailure(
       skein(['deputy', at('d2'), '--authority', at('deputy.key'), '--may', 'invite', '--for', '1h']),
       3,
