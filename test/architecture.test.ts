@@ -92,7 +92,7 @@ const doers = [
   /^src\/engine\/(threaded|serve-thread|thread-line|thread-share|thread-clock|thread-end|ask-thread|measured|timings)\.ts$/,
   /^src\/engine\/onnx\/(engine|factory|graphs|graph-process|graph-worker|installed|layers|span|worker|measure|measured|class-worker|self-test)\.ts$/,
   /^src\/engine\/wasm\/(engine|factory|worker|class-worker|comparison-worker|helper-worker|team|weights|compiler|large-pages)\.ts$/,
-  /^src\/model\/(store|store-files|shard-files|disk-budget|marks|signatures|addition|partial-file|leftovers|removal|older|library|thread|tokenizer-worker|grammar-worker|hash-worker|graph-worker|onnx-file)\.ts$/,
+  /^src\/model\/(store|store-files|shard-files|disk-budget|marks|signatures|addition|partial-file|leftovers|removal|older|library|thread|tokenizer-worker|grammar-worker|grammar-check-worker|hash-worker|graph-worker|onnx-file)\.ts$/,
   /^src\/model\/import[^/]*\.ts$/,
   /^src\/swarm\/(running-swarm|own-records|host|node|duplicates|noise|yamux|short-way|channel|pair-channels|dialer|discovery-[^/]*|mdns-sockets|interfaces|tcp-transport|peer-store|providers)\.ts$/,
   /^src\/swarm\/(identity|hardware|memory-limit|pause|data-dir|seq-file|swarm-file|datastore|text-addresses|twin-relay|member-file|authority-file|signing-file|admitting)\.ts$/,

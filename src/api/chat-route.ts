@@ -22,10 +22,11 @@ export async function chatRoute(api: Api, c: ApiContext): Promise<Response> {
   const asked = askedOf(request, chatTokensUsual)
   if (asked.options.maxTokens === 0) throw invalid("'max_tokens' must be at least 1, not 0", { param: 'max_tokens' })
   const messages = chatMessages(request.messages)
-  const model = await api.peer.model(request.model, { signal: c.get('gone') })
-  const format = formatOf(request)
+  const signal = c.get('gone')
+  const model = await api.peer.model(request.model, { signal })
+  const format = await formatOf(request, { signal })
   const oneCall = request.parallel_tool_calls === false
-  const tools = toolsOf({ ...request, oneCall, format }, model)
+  const tools = await toolsOf({ ...request, oneCall, format }, model, signal)
   const scores = scoresOf(request)
   const variables = {
     ...request.chat_template_kwargs,
@@ -99,10 +100,11 @@ interface ToolsRequest extends Pick<ChatRequest, 'tools' | 'tool_choice'> {
 }
 
 /** What functions the model is told of; undefined where it is told of none. @throws {ApiError} 400 when that cannot be done */
-export function toolsOf(
+export async function toolsOf(
   { tools = [], tool_choice = 'auto', oneCall, format }: ToolsRequest,
-  { manifest: { name, chatTemplate } }: StoredModel
-): ChatTools | undefined {
+  { manifest: { name, chatTemplate } }: StoredModel,
+  signal: AbortSignal
+): Promise<ChatTools | undefined> {
   if (chatTemplate === null) {
     throw invalid(`${name} has no chat template: it only continues a text, ask it at /v1/completions`, {
       param: 'model',
@@ -115,11 +117,13 @@ export function toolsOf(
   const given: object[] = JSON.parse(JSON.stringify(tools))
   const form = callForm(chatTemplate, name)
   const calls = { form, offered: offeredIn(given) }
-  if (typeof choice === 'object')
-    return { given, calls, oneCall: true, grammar: callsGrammar(form, [choice], { most: 1, param: 'tool_choice' }) }
+  if (typeof choice === 'object') {
+    const one = await callsGrammar(form, [choice], { most: 1, param: 'tool_choice', signal })
+    return { given, calls, oneCall: true, grammar: one }
+  }
   if (choice === 'auto' && format === undefined) return { given, calls, oneCall, grammar: undefined }
   const param = choice === 'auto' ? 'response_format' : 'tool_choice'
-  const some = callsGrammar(form, tools, { most: oneCall ? 1 : undefined, param })
+  const some = await callsGrammar(form, tools, { most: oneCall ? 1 : undefined, param, signal })
   return {
     given,
     calls,

@@ -16,7 +16,7 @@ export async function completionsRoute(api: Api, c: ApiContext): Promise<Respons
   const request = read(completionSchema, body)
   refuseUnknown(request)
   const prompts = promptsOf(request.prompt)
-  const format = formatOf(request)
+  const format = await formatOf(request, { signal: c.get('gone') })
   const asked = askedOf(request, completionTokensUsual)
   const isNothing = asked.options.maxTokens === 0
   if (isNothing && request.echo !== true) {

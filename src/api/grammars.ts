@@ -1,4 +1,5 @@
-/** What a request wants its answer to be, as a grammar: a format, and calls of functions that it insists on. Pure. */
+/** What a request wants its answer to be, as a grammar: a format, and calls of functions that it insists on. */
+import { setImmediate } from 'node:timers/promises'
 import { checkGrammar, type GrammarSpec, InvalidOptionError } from '../index.ts'
 import { invalid, unsupported } from './errors.ts'
 import { readJson } from './json.ts'
@@ -35,13 +36,14 @@ const fields: Readonly<Record<string, (value: unknown, param: string) => Grammar
 /**
  * The format of a request; undefined where it asks for none.
  *
- * @param text of a request for a response: what it says of its text
+ * @param options.text of a request for a response: what it says of its text
+ * @param options.signal ends the check
  * @throws {ApiError} 400 when it is no format, or what no answer can be held to: says where
  */
-export function formatOf(
+export async function formatOf(
   request: FormatRequest,
-  text?: { readonly format?: unknown } | undefined
-): GrammarSpec | undefined {
+  { text, signal }: { readonly text?: { readonly format?: unknown } | undefined; readonly signal: AbortSignal }
+): Promise<GrammarSpec | undefined> {
   const asked: JsonObject = { ...request, 'text.format': text?.format }
   const found = Object.entries(fields).flatMap(([param, read]) => {
     const value = asked[param]
@@ -54,7 +56,8 @@ export function formatOf(
     const both = `'${first.param}' and '${second.param}'`
     throw invalid(`${both} both say what the answer must be: leave one out`, { param: second.param })
   }
-  return checked(first.spec, first.param)
+  await checkOne(first.spec, first.param, signal)
+  return first.spec
 }
 
 function ofType(type: string, given: unknown, param: string, at: string): GrammarSpec | undefined {
@@ -92,14 +95,13 @@ function asChoice(value: unknown, param: string): GrammarSpec {
   return { kind: 'either', of: value.map((text: string) => ({ kind: 'text', text })) }
 }
 
-function checked(spec: GrammarSpec, param: string): GrammarSpec {
+async function checkOne(spec: GrammarSpec, param: string, signal: AbortSignal): Promise<void> {
   try {
-    checkGrammar(spec)
+    await checkGrammar(spec, { signal })
   } catch (error) {
     if (!(error instanceof InvalidOptionError)) throw error
     throw unsupported(param, `'${param}' is nothing that an answer can be held to here: ${error.message}`)
   }
-  return spec
 }
 
 /**
@@ -107,26 +109,33 @@ function checked(spec: GrammarSpec, param: string): GrammarSpec {
  *
  * @param options.most calls of one answer
  * @param options.param the field that asks for it
+ * @param options.signal ends the check
  * @throws {ApiError} 400 when what a function takes is not supported, or calls of that form are no JSON
  */
-export function callsGrammar(
+export async function callsGrammar(
   form: CallForm,
   tools: readonly RequestTool[],
-  { most = callsForcedMax, param }: { readonly most?: number | undefined; readonly param: string }
-): GrammarSpec {
+  {
+    most = callsForcedMax,
+    param,
+    signal
+  }: { readonly most?: number | undefined; readonly param: string; readonly signal: AbortSignal }
+): Promise<GrammarSpec> {
   const written = writing[form]
   if (written === undefined) {
     const form = 'this model writes calls of functions in a form to which no answer is held here'
     throw unsupported(param, `'${param}' is not done beside 'tools': ${form}`)
   }
-  const call = either(
-    tools.map((tool, i) => {
-      const { name, parameters, strict } = tool.function
-      const spec: GrammarSpec = { kind: 'json-schema', schema: argumentsSchema(parameters), strict: strict === true }
-      checked(spec, `tools.${i}.function.parameters`)
-      return sequence(written.before(name), spec, written.after)
-    })
-  )
+  const each: GrammarSpec[] = []
+  for (const [i, { function: called }] of tools.entries()) {
+    const { name, parameters, strict } = called
+    const spec: GrammarSpec = { kind: 'json-schema', schema: argumentsSchema(parameters), strict: strict === true }
+    await checkOne(spec, `tools.${i}.function.parameters`, signal)
+    // A hundred small ones together take long: others have their turn between them.
+    await setImmediate()
+    each.push(sequence(written.before(name), spec, written.after))
+  }
+  const call = either(each)
   const { open = '', between, close = '' } = written
   const more: GrammarSpec = { kind: 'times', of: sequence(between, call), min: 0, max: most - 1 }
   return sequence(open, call, more, close)

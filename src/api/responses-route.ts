@@ -16,16 +16,17 @@ export async function responsesRoute(api: Api, c: ApiContext): Promise<Response>
   const limit = request.max_output_tokens
   const asked = askedOf({ ...request, n: 1, ...(limit === undefined ? {} : { max_tokens: limit }) }, chatTokensUsual)
   const messages = conversationOf(request)
-  const model = await api.peer.model(request.model, { signal: c.get('gone') })
+  const signal = c.get('gone')
+  const model = await api.peer.model(request.model, { signal })
   const functions = (request.tools ?? []).flatMap(({ type, ...rest }) =>
     // What other kinds of tools do is done elsewhere, if at all.
     type === 'function' && rest.name !== undefined
       ? [{ type: 'function' as const, function: { ...rest, name: rest.name } }]
       : []
   )
-  const format = formatOf(request, request.text)
+  const format = await formatOf(request, { text: request.text, signal })
   const oneCall = request.parallel_tool_calls === false
-  const tools = toolsOf({ tools: functions, tool_choice: request.tool_choice, oneCall, format }, model)
+  const tools = await toolsOf({ tools: functions, tool_choice: request.tool_choice, oneCall, format }, model, signal)
   const effort = request.reasoning?.effort
   const answering = answeringChat(api, c, {
     asked,

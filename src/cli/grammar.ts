@@ -38,6 +38,6 @@ export async function grammarOptions({
     )
   }
   const grammar: GrammarSpec = { kind: 'json-schema', schema }
-  checkGrammar(grammar)
+  await checkGrammar(grammar)
   return { grammar }
 }

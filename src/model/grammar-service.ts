@@ -5,7 +5,7 @@
 import type { ModelId } from '../base/ids.ts'
 import { stat } from '../disk/files.ts'
 import { EngineError, NoRoomError } from '../errors.ts'
-import { checkGrammar } from './grammar.ts'
+import { checkGrammar } from './grammar-check-service.ts'
 import type { GrammarSpec } from './grammar-spec.ts'
 import { type GrammarInit, type GrammarRequest, unknownText } from './grammar-messages.ts'
 import {
@@ -82,7 +82,7 @@ export class Grammars {
     spec: GrammarSpec,
     { signal }: { readonly signal: AbortSignal }
   ): Promise<AnswerGrammar> {
-    checkGrammar(spec)
+    await checkGrammar(spec, { signal })
     if (this.#isClosed) throw new EngineError('the grammars of this peer are closed')
     const held = this.#hold(source)
     held.users++

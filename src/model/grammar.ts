@@ -18,16 +18,7 @@ import {
   times
 } from './syntax.ts'
 
-/**
- * Whether an answer can be held to it.
- *
- * @throws {InvalidOptionError} when not: says what is not supported and where, such as `schema.properties.a.contains`
- */
-export function checkGrammar(spec: GrammarSpec): void {
-  grammarOf(spec)
-}
-
-/** @throws {InvalidOptionError} as {@link checkGrammar} */
+/** @throws {InvalidOptionError} when no answer can be held to it: says what is not supported and where, such as `schema.properties.a.contains` */
 export function grammarOf(spec: GrammarSpec): GrammarRules {
   checkSize(spec)
   const rules = new Rules(jsonRules())

@@ -176,6 +176,10 @@ export const tokenizersMax = 8
 
 /** Characters (UTF-16 units) of a schema as JSON, or of an expression: the largest that people publish for answers have some 20,000. */
 export const grammarCharsMax = 64 << 10
+/** Characters of a grammar that is checked at once, 7 ms of a processor at most; longer ones in a thread. Schemas of most requests have fewer. */
+export const grammarAtOnceCharsMax = 2 << 10
+/** From the start of the thread that checks grammars to its first: 50 ms are usual. */
+export const grammarCheckStartMs = 30_000
 /** Schemas within one another, and arrays in them: deeper ones are none that a person has written. */
 export const schemaDepthMax = 64
 /** Schemas of a `oneOf`: each is compared with each other one. */

@@ -60,6 +60,8 @@ interface Calls {
   readonly calls: { readonly name: string; readonly arguments: string }[]
 }
 
+const { signal } = new AbortController()
+
 describe('a format', () => {
   it('is that of the answer, whole and streamed alike', async () => {
     const request = { model: 'storychat', messages, response_format: asSchema, ...limits }
@@ -205,7 +207,7 @@ describe('a function that must be called', () => {
 
   it.each<CallForm>(['tagged', 'json', 'list', 'marked', 'named'])(
     'is read in the form %s, whatever its arguments are',
-    form => {
+    async form => {
       const given = [
         {
           type: 'function' as const,
@@ -216,7 +218,7 @@ describe('a function that must be called', () => {
           function: { name: 'count', parameters: { properties: { n: { type: 'integer' } } }, strict: true }
         }
       ]
-      const recogniser = recogniserOf(callsGrammar(form, given, { most: 3, param: 'tool_choice' }))
+      const recogniser = recogniserOf(await callsGrammar(form, given, { most: 3, param: 'tool_choice', signal }))
       const rng = seeded(11)
       for (let i = 0; i < 30; i++) {
         const text = walk(recogniser, rng)
@@ -236,11 +238,16 @@ describe('a function that must be called', () => {
     }
   )
 
-  it.each<CallForm>(['functions', 'keyed'])('is not insisted on in the form %s, whose arguments are no JSON', form => {
-    const wanted = (param: string) => () => callsGrammar(form, tools, { param })
-    expect(wanted('tool_choice')).toThrow(/'tool_choice' is not done beside 'tools': this model writes calls/)
-    expect(wanted('response_format')).toThrow(/'response_format' is not done beside 'tools'/)
-  })
+  it.each<CallForm>(['functions', 'keyed'])(
+    'is not insisted on in the form %s, whose arguments are no JSON',
+    async form => {
+      const wanted = (param: string) => callsGrammar(form, tools, { param, signal })
+      await expect(wanted('tool_choice')).rejects.toThrow(
+        /'tool_choice' is not done beside 'tools': this model writes calls/
+      )
+      await expect(wanted('response_format')).rejects.toThrow(/'response_format' is not done beside 'tools'/)
+    }
+  )
 })
 
 describe('what cannot be done', () => {

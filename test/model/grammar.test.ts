@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { describe, expect, test } from 'vitest'
 import { seeded } from '../../src/base/rng.ts'
-import { checkGrammar } from '../../src/model/grammar.ts'
+import { grammarOf } from '../../src/model/grammar.ts'
 import type { GrammarSpec } from '../../src/model/grammar-spec.ts'
 import { TooManyWaysError } from '../../src/model/recogniser.ts'
 import { reads, recogniserOf, walk } from './grammar-walk.ts'
@@ -362,7 +362,7 @@ describe('what a schema may not have', () => {
   ]
 
   test.each(refused)('%j', (schema, message) => {
-    expect(() => checkGrammar(spec(schema))).toThrow(message)
+    expect(() => grammarOf(spec(schema))).toThrow(message)
   })
 })
 
@@ -468,7 +468,7 @@ describe('schemas and expressions that are there to harm', () => {
     ['another kind', { kind: 'lark' } as unknown as GrammarSpec, /kind "lark" is not known/]
   ])('%s', (_, each, message) => {
     const startMs = performance.now()
-    expect(() => checkGrammar(each)).toThrow(message)
+    expect(() => grammarOf(each)).toThrow(message)
     expect(performance.now() - startMs).toBeLessThan(2_000)
   })
 
