@@ -3,6 +3,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** Files that take a minute or more of one processor while others wait for something, or nearly so. The rest comes in vitest's own order. */
 const longest = [
+  'test/engine/wasm/machines.test.ts',
   'test/sim/mutations.test.ts',
   'test/churn/churn.test.ts',
   'test/sim/hot.test.ts',
