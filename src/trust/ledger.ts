@@ -221,17 +221,13 @@ export class Ledger {
     return this.#ofKind('model')
   }
 
-  /** The latest moment that anybody who may sign is known to have signed at: it is no earlier now. */
+  /**
+   * The latest moment at which the authority or the recovery key is known to have made a statement: it is no earlier now. Whoever else may sign, down to a
+   * machine with its invitation, could name any moment of the years to come, at which everybody's certificate has ended.
+   */
   get signedMs(): number {
-    let latest = 0
-    for (const { certificate, statement } of this.#items.values()) {
-      latest = Math.max(
-        latest,
-        statement?.issuedMs ?? 0,
-        ...(certificate?.grants.map(grant => grant.notBeforeMs) ?? [])
-      )
-    }
-    return latest
+    const moments = this.#statements.filter(({ signer }) => this.#isRoot(signer)).map(({ issuedMs }) => issuedMs)
+    return Math.max(0, ...moments)
   }
 
   /** What an operator has to know of signers, a sentence each: gaps and forks of their statements, and statements that do not count. */

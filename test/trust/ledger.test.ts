@@ -332,6 +332,22 @@ describe('a ledger', () => {
     expect(book.names.byteLength).toBe(0)
     expect(book.add(item, start + 40 * hour)).toBe(false)
   })
+
+  it('has the authority alone say that it is no earlier: no grant of the years to come ends what others have (T14)', () => {
+    const known = ledger()
+    const peer = signingKey()
+    const far = { notBeforeMs: start + 1_000 * hour, notAfterMs: start + 2_000 * hour }
+    const { own } = invited(peer, { notAfterMs: start + 2_000 * hour })
+    known.add(itemOfCertificate(own(peer, far)), start)
+    known.add(itemOfCertificate(certificate(authority, signingKey(), far)), start)
+    const by = deputy({ notAfterMs: start + 2_000 * hour })
+    const late = { by: by.certificate, issuedMs: start + 1_000 * hour }
+    known.add(revoking(by.key, [{ subject: peer.key }], late), start)
+    expect(known.items()).toHaveLength(3)
+    expect(known.signedMs).toBe(0)
+    known.add(revoking(authority, [{ subject: peer.key }], { issuedMs: start + 5 }), start)
+    expect(known.signedMs).toBe(start + 5)
+  })
 })
 
 describe('an epoch', () => {
