@@ -71,6 +71,12 @@ export interface PeerPartsInit {
   readonly onLook: (records: readonly SwarmPeer[]) => void
 }
 
+/** Who may have sessions here: drivers, and stages to see whether a stage computes. */
+function mayDriveOf(membership: Swarm['membership']): StageServiceInit['mayDrive'] {
+  if (membership === undefined) return undefined
+  return (driver, isProbe) => membership.may(driver, 'driver') || (isProbe && membership.may(driver, 'stage'))
+}
+
 export class PeerParts {
   readonly #init: PeerPartsInit
   readonly #generating = new AbortController()
@@ -97,7 +103,7 @@ export class PeerParts {
       retainBytesMax: 0,
       clock,
       verify,
-      mayDrive: swarm.membership === undefined ? undefined : driver => swarm.membership?.may(driver, 'driver') === true,
+      mayDrive: mayDriveOf(swarm.membership),
       onViolation,
       ...(init.onStep === undefined ? {} : { onStep: init.onStep })
     })

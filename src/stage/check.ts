@@ -32,8 +32,8 @@ export function checkOpen({ hop, terms }: OpenFrame, self: PeerId, remote: PeerI
 /** Who may have sessions at all, and how it shows that terms are its own. */
 export interface DriverCheck {
   readonly verify: Verify
-  /** @default everybody */
-  readonly mayDrive?: ((driver: PeerId) => boolean) | undefined
+  /** `isProbe`: it is a step to see whether a stage computes, from which no answer comes. @default everybody */
+  readonly mayDrive?: ((driver: PeerId, isProbe: boolean) => boolean) | undefined
 }
 
 /** Checks that terms come from the driver that they name, which may have sessions: whoever passes them on has checked it, too. */
@@ -41,7 +41,8 @@ export function checkTerms(terms: SignedTerms, { verify, mayDrive }: DriverCheck
   const { driver, epoch } = terms
   if (!isGenuine(terms, verify))
     return { violation: 'impostor', message: `the terms of epoch ${epoch} are not signed by ${driver}` }
-  if (mayDrive?.(driver) !== false) return undefined
+  const isProbe = terms.tokensMax === 1 && terms.stretch !== undefined
+  if (mayDrive?.(driver, isProbe) !== false) return undefined
   return { violation: 'role', message: `${driver} may have no sessions: it does not have the role driver` }
 }
 

@@ -25,8 +25,8 @@ export interface StageServiceInit {
   retainBytesMax: number
   /** Checks that a driver has signed the terms of its session. */
   verify: Verify
-  /** Whether a peer may have sessions. @default everybody may */
-  mayDrive?: ((driver: PeerId) => boolean) | undefined
+  /** Whether a peer may have sessions, or a probe (as with `DriverCheck.mayDrive`). @default everybody may */
+  mayDrive?: ((driver: PeerId, isProbe: boolean) => boolean) | undefined
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
   /** Called for every step that was computed here. It must not throw, and does well to be quick. */
