@@ -25,6 +25,12 @@ export const keepBytesMax = 16 << 20
  */
 export const keepFairEntries = 8
 export const keepFairBytes = 64 << 10
+/**
+ * What one peer may put at a keeper at once and in a second, in bytes: each put goes to its disk, which wears. A session that is begun or resumed is put
+ * whole once, and then a part of 1 KiB up to four times a second.
+ */
+export const keepPutBytesBurstMax = 2 * keepPeerBytesMax
+export const keepPutBytesPerSecondMax = 64 << 10
 export const keepTtlMaxMs = 24 * 3_600_000
 /** Versions above this would leave no room to go on above them; clocks reach it in a quarter of a million years. */
 export const keepVersionMax = 2 ** 53 - 2 ** 32

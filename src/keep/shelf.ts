@@ -3,6 +3,7 @@
  * after which it is gone (protocols/keep.md). Pure: requests in, answers and changes out; `shelf-service.ts` has the
  * streams and the disk.
  */
+import { PeerBudgets } from '../base/budget.ts'
 import type { PeerId } from '../base/ids.ts'
 import {
   keepBytesMax,
@@ -13,6 +14,8 @@ import {
   keepPartsMax,
   keepPeerBytesMax,
   keepPeerEntriesMax,
+  keepPutBytesBurstMax,
+  keepPutBytesPerSecondMax,
   keepTtlMaxMs
 } from './limits.ts'
 import type { EntryId, KeepAnswer, KeepReason, KeepRequest, PutRequest } from './message.ts'
@@ -62,6 +65,11 @@ export class Shelf {
   /** In the order in which they came to have something here. */
   readonly #holdings = new Map<PeerId, Holding>()
   #bytes = 0
+  /** Bytes that each peer may put. */
+  readonly #puts = new PeerBudgets({
+    perSecond: keepPutBytesPerSecondMax,
+    burst: keepPutBytesBurstMax
+  })
 
   constructor(init: ShelfInit = {}) {
     this.#bounds = {
@@ -138,6 +146,7 @@ export class Shelf {
     const parts = [...(before?.parts.slice(0, from) ?? []), ...put.parts]
     const bytes = bytesOf(parts)
     if (!this.#fits(parts.length, bytes)) return refuse('no-room')
+    if (!this.#puts.take(remote, nowMs, bytesOf(put.parts))) return refuse('no-room')
     const untilMs = nowMs + Math.min(put.ttlMs, keepTtlMaxMs)
     const evicted = this.#replace({ id, owner: remote, version, parts, bytes, untilMs })
     if (evicted === undefined) return refuse('no-room')

@@ -59,5 +59,11 @@ export const supplyNobodyMs = 10_000
 export const supplyStallMs = 120_000
 /** How often deadlines of fetches are looked at. */
 export const supplyTickMs = 100
+/**
+ * Chunks that are read for one peer while sessions run here, at once and per second: each is read and hashed whole, whatever is asked of it. Bulk moves four a
+ * second then, for all peers together (`supplyLiveBytesPerMs`).
+ */
+export const supplyReadsBurstMax = 16
+export const supplyReadsPerSecondMax = 8
 /** Chunk lists kept in memory for serving, in bytes; any can be made again from its file. */
 export const supplyListsBytesMax = 8 << 20

@@ -3,10 +3,17 @@
  * requests are answered once, one after another, so that a reader that is slow holds up itself alone; bulk waits for its
  * rate, whoever has waited longest first.
  */
+import { PeerBudgets } from '../base/budget.ts'
 import type { PeerId } from '../base/ids.ts'
 import { BoundedQueue } from '../base/queue.ts'
 import { ProtocolError } from '../errors.ts'
-import { supplyOpenMs, supplyRequestsMax, supplyWatchesMax } from './limits.ts'
+import {
+  supplyOpenMs,
+  supplyReadsBurstMax,
+  supplyReadsPerSecondMax,
+  supplyRequestsMax,
+  supplyWatchesMax
+} from './limits.ts'
 import { decodeRequest } from './codec.ts'
 import type { AnswerFrame, FileId, RequestFrame } from './frame.ts'
 import type { BulkRate } from './bulk-rate.ts'
@@ -76,6 +83,10 @@ export class Serve {
   readonly #clients = new Map<ClientId, Client>()
   /** Whose next range waits for its turn, the first first, and the chunk that it is part of. */
   readonly #waiting = new Map<Client, Uint8Array>()
+  /** Who asks for more chunks than one peer is read for a second, the first first. */
+  readonly #late = new Set<Client>()
+  readonly #reads = new PeerBudgets({ perSecond: supplyReadsPerSecondMax, burst: supplyReadsBurstMax })
+  #nowMs = 0
   #effects: ServeEffect[] = []
 
   /** @param bulkRate what all bulk of this peer shares */
@@ -94,6 +105,8 @@ export class Serve {
   }
 
   handle(event: ServeEvent, nowMs: number): ServeEffect[] {
+    this.#nowMs = nowMs
+    this.#readLate()
     this.#note(event)
     this.#giveRanges(nowMs)
     return this.#effects.splice(0)
@@ -163,6 +176,7 @@ export class Serve {
     if (client === undefined) return
     this.#clients.delete(id)
     this.#waiting.delete(client)
+    this.#late.delete(client)
   }
 
   #violation({ id, peer }: Client, message: string): void {
@@ -184,7 +198,30 @@ export class Serve {
     const { last } = client
     const isRead = request.kind === 'range-request' && request.file === last?.file && request.chunk === last.chunk
     if (isRead) this.#range(client, request, last.bytes)
-    else this.#effects.push({ kind: 'find', client: client.id, request })
+    else if (this.#mayRead(client, request)) this.#effects.push({ kind: 'find', client: client.id, request })
+    else {
+      this.#late.add(client)
+      this.#wakeForLate()
+    }
+  }
+
+  /** A chunk is read and hashed whole, whatever is asked of it: while sessions run here each peer has so many a second. */
+  #mayRead({ peer }: Client, request: RequestFrame): boolean {
+    return request.kind !== 'range-request' || !this.#bulkRate.live || this.#reads.take(peer, this.#nowMs)
+  }
+
+  #readLate(): void {
+    for (const client of this.#late) {
+      const request = client.current
+      if (request === undefined || !this.#mayRead(client, request)) continue
+      this.#late.delete(client)
+      this.#effects.push({ kind: 'find', client: client.id, request })
+    }
+    if (this.#late.size > 0) this.#wakeForLate()
+  }
+
+  #wakeForLate(): void {
+    this.#effects.push({ kind: 'wake', atMs: this.#nowMs + 1_000 / supplyReadsPerSecondMax })
   }
 
   #found(client: Client, request: RequestFrame, found: Found | undefined): void {

@@ -21,7 +21,7 @@ import {
   mdnsSourcePerSecondMax,
   mdnsSourcesMax
 } from './limits.ts'
-import { Budget } from './budget.ts'
+import { Budget } from '../base/budget.ts'
 import type { Dialer } from './dialer.ts'
 import type { Discovery } from './discovery.ts'
 import { listingProblem } from './interfaces.ts'

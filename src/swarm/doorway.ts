@@ -10,7 +10,7 @@ import {
   inboundBurstMax,
   inboundPerSecondMax
 } from './limits.ts'
-import { Budget } from './budget.ts'
+import { Budget } from '../base/budget.ts'
 import { linkPrefix } from './reachable.ts'
 
 /** Connections from one address, or from one IPv6 link, whose hosts choose their addresses as they like. */

@@ -327,10 +327,12 @@ export class Host implements Links {
 
   #accept(protocol: Protocol, stream: Stream, connection: Connection): void {
     const peer = connection.remotePeer.toString() as PeerId
+    const tooMany = this.#inbound.take(peer, performance.now())
+    if (tooMany !== undefined) this.#init.onViolation?.(peer, 'too many channels')
     const handled = this.#handled.get(protocol.name)
     const isFull = this.#isFull(protocol.name, peer)
-    if (handled === undefined || this.#stopped || (isFull && handled.onFull === undefined)) {
-      stream.abort(new ProtocolError(`${peer} may not open another channel of ${protocol.name}`))
+    if (tooMany !== undefined || handled === undefined || this.#stopped || (isFull && handled.onFull === undefined)) {
+      stream.abort(new ProtocolError(tooMany ?? `${peer} may not open another channel of ${protocol.name}`))
       return
     }
     const channel = this.#channel(stream, peer, protocol, handled.frameBytesMax)
@@ -432,7 +434,7 @@ export class Host implements Links {
 /** Of an error and of all that it is made of. */
 function messagesOf(error: unknown): string[] {
   if (!(error instanceof Error)) return [String(error)]
-  const inner = error instanceof AggregateError ? error.errors : [error.cause].filter(cause => cause !== undefined)
+  const inner = error instanceof AggregateError ? error.errors : error.cause === undefined ? [] : [error.cause]
   return [error.message, ...inner.flatMap(messagesOf)]
 }
 

@@ -30,6 +30,12 @@ export const channelPendingBytesMax = 1 << 20
 export const streamWindowBytesMax = 2 << 20
 /** Time for what is queued to leave when a channel closes; after it the channel is aborted. */
 export const channelCloseMs = 5_000
+/**
+ * Channels that one peer may open here, at once and per second, all protocols together: each costs some 0.3 ms. A driver that loses a peer opens two for
+ * each of its sessions at once, of which a hop has 512 at most; runs of a small graph have one each.
+ */
+export const channelsInBurstMax = 1_024
+export const channelsInPerSecondMax = 256
 /** Outbound channels per protocol and connection: as many as sessions may pass one hop, with room. */
 export const channelsOutMax = 1024
 
@@ -155,6 +161,11 @@ export const gatherAgainMinMs = 2_000
 export const gatherAgainMaxMs = 60_000
 /** Whoever was found keeps its place so long beyond the next question, or after the last one: another answer may follow. */
 export const gatherHoldMs = 10_000
+
+/** The same kind of violation is told of a peer again after this, with how often it was seen meanwhile: one that never ends would fill a disk. */
+export const violationAgainMs = 10_000
+/** Peers, each with a kind, of which that is remembered. */
+export const violationsToldMax = 1_024
 
 // ── Records ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -422,6 +433,12 @@ export const trustChannelsMax = 2
 export const trustFrameBytesMax = 512 * 1_024
 /** Frames that one end of an admission reads at most: it takes five for both. */
 export const admissionFramesMax = 4
+/**
+ * Frames about members of one peer, at once and per second: all that can be known takes 128 frames, and each may cost a signature check of 0.1 ms for
+ * nothing. News come one by one, a revocation a day.
+ */
+export const trustFramesBurstMax = 192
+export const trustFramesPerSecondMax = 16
 /** How long who has been refused has to read why, before the connection ends: a round trip of a slow radio. */
 export const admissionPartingMs = 300
 /** Records that wait for a certificate: as many as neighbours tell of at once; one that is lost comes again within a third of its life. */

@@ -2,6 +2,7 @@
  * This peer's membership in a swarm with members (protocols/trust.md): its ledger, its secrets and what time it is, kept on disk, told to
  * neighbours at once, and looked at whenever something is asked of it.
  */
+import { PeerBudgets } from '../base/budget.ts'
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
@@ -19,11 +20,14 @@ import type { Epoch } from '../trust/statement.ts'
 import { TrustedTime } from '../trust/time.ts'
 import { GuardedLinks } from './guarded-links.ts'
 import {
+  congestedMs,
   membershipKeepMs,
   membershipLookMs,
   membershipWriteMs,
   trustChannelsMax,
-  trustFrameBytesMax
+  trustFrameBytesMax,
+  trustFramesBurstMax,
+  trustFramesPerSecondMax
 } from './limits.ts'
 import type { Channel, Links } from './links.ts'
 import { withinRoles } from './member-roles.ts'
@@ -71,6 +75,13 @@ export class Membership {
   readonly #time: TrustedTime
   readonly #channels = new Map<PeerId, Promise<Channel>>()
   readonly #ended = new AbortController()
+  /** Frames that each member may send: what one costs its reader are signatures to check, or all of a ledger to send. */
+  readonly #frames = new PeerBudgets({
+    perSecond: trustFramesPerSecondMax,
+    burst: trustFramesBurstMax
+  })
+  /** Peers to whom is being given what they lack. */
+  readonly #answering = new Set<PeerId>()
   /** Peers that were told of as refused, so that it is done once. */
   readonly #refused = new Set<PeerId>()
   /** What was looked up lately. */
@@ -295,16 +306,17 @@ export class Membership {
   #tell(items: readonly Uint8Array[], from: PeerId | undefined): void {
     const begun = this.ledger.epochs().filter(({ number }) => number === this.#epochs.number)
     for (const peer of this.#running?.connected() ?? []) {
-      if (peer !== from) this.#give(peer, items)
+      if (peer !== from) void this.#give(peer, items)
       const lacks = begun.some(({ sealed }) => !sealed.has(keyText(keyOfPeer(peer))))
       if (lacks && this.standingOf(peer).isMember)
         void this.#send(peer, encodeFrame({ secrets: this.#epochs.secrets() }))
     }
   }
 
-  async #send(peer: PeerId, frame: Uint8Array): Promise<void> {
+  /** Resolves when there is room for another one; false when this one did not go. */
+  async #send(peer: PeerId, frame: Uint8Array): Promise<boolean> {
     const links = this.#running?.links
-    if (links === undefined) return
+    if (links === undefined) return false
     let opening = this.#channels.get(peer)
     if (opening === undefined) {
       const signal = AbortSignal.any([this.#ended.signal, this.#clock.deadline(membershipLookMs * 5)])
@@ -316,7 +328,14 @@ export class Membership {
         () => this.#forget(peer, opening)
       )
     }
-    await opening.then(channel => channel.send(frame)).catch(() => {})
+    try {
+      const channel = await opening
+      if (channel.send(frame)) return true
+      await channel.ready({ signal: AbortSignal.any([this.#ended.signal, this.#clock.deadline(congestedMs)]) })
+      return true
+    } catch {
+      return false
+    }
   }
 
   #forget(peer: PeerId, opening: Promise<Channel> | undefined): void {
@@ -328,11 +347,17 @@ export class Membership {
     channel.receive({
       onFrame: bytes => {
         try {
+          if (!this.#frames.take(peer, this.#clock.nowMs())) {
+            const message = `${peer} sends over ${trustFramesPerSecondMax} frames about members per second`
+            channel.abort(new ProtocolError(message))
+            this.#running?.onViolation(peer, 'too many trust frames', message)
+            return
+          }
           const { items, secrets, known, timeMs } = readFrame(bytes)
           if (timeMs !== undefined) this.#heardTime(peer, timeMs)
           this.ledger.addAll(items.map(itemBytes), this.nowMs(), learnt => this.#learnt(learnt, [], peer))
           if (secrets.length > 0) this.#learnt([], secrets, peer)
-          if (known !== undefined) this.#answer(peer, known.digests)
+          if (known !== undefined) void this.#answer(peer, known.digests)
         } catch (error) {
           if (!(error instanceof ProtocolError)) throw error
           this.#running?.onViolation(peer, 'bad trust frame', `${peer}: ${error.message}`)
@@ -342,18 +367,23 @@ export class Membership {
     })
   }
 
-  /** Gives what a peer lacks. */
-  #answer(peer: PeerId, names: Uint8Array): void {
-    this.#give(peer, this.ledger.lackedBy(names))
+  /** Gives what a peer lacks. Whoever asks again before it has read that has it already, or reads nothing. */
+  async #answer(peer: PeerId, names: Uint8Array): Promise<void> {
+    if (this.#answering.has(peer)) return
+    this.#answering.add(peer)
+    try {
+      await this.#give(peer, this.ledger.lackedBy(names))
+    } finally {
+      this.#answering.delete(peer)
+    }
   }
 
-  /** Sends items, in as many frames as it takes. */
-  #give(peer: PeerId, items: readonly Uint8Array[]): void {
+  /** Sends items, in as many frames as it takes, each once there is room for it. */
+  async #give(peer: PeerId, items: readonly Uint8Array[]): Promise<void> {
     for (let left = items; left.length > 0; ) {
       const fitting = itemsWithin(left)
       // One that fits into no frame was taken from none.
-      if (fitting.length === 0) return
-      void this.#send(peer, encodeFrame({ items: fitting }))
+      if (fitting.length === 0 || !(await this.#send(peer, encodeFrame({ items: fitting })))) return
       left = left.slice(fitting.length)
     }
   }

@@ -14,7 +14,7 @@ interface Credit {
 /** The neighbours with whom a records channel is open, each with its credit. */
 export class RecordCredits {
   readonly #open = new Map<PeerId, Credit>()
-  /** Of neighbours that are gone: a channel that is opened again is no new start for hearsay. In order of their end. */
+  /** Of neighbours that are gone: a channel that is opened again is no new start. In order of their end. */
   readonly #gone = new Map<PeerId, Credit>()
 
   get size(): number {
@@ -32,8 +32,7 @@ export class RecordCredits {
   opened(peer: PeerId, nowMs: number): void {
     const before = this.#open.get(peer) ?? this.#gone.get(peer)
     if (before !== undefined) refill(before, nowMs)
-    const hearsay = before?.hearsay ?? recordsHearsayShareMax
-    this.#open.set(peer, { records: recordsBurstMax, hearsay, atMs: nowMs })
+    this.#open.set(peer, before ?? { records: recordsBurstMax, hearsay: recordsHearsayShareMax, atMs: nowMs })
   }
 
   closed(peer: PeerId): void {

@@ -33,6 +33,7 @@ import type { Announcement, Gathering, Swarm, SwarmEvents, SwarmInit, SwarmPeer 
 import { textAddresses } from './text-addresses.ts'
 import { relayBetweenTwins } from './twin-relay.ts'
 import { TwinsService } from './twins-service.ts'
+import { Violations } from './violations.ts'
 
 /** Every address of both families. libp2p goes on without the second one where a machine has no IPv6. */
 const defaultListen = ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0']
@@ -58,7 +59,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   readonly #parts: RunningSwarmInit
   readonly #init: SwarmInit
   readonly #records: Records
-  readonly #violations = new Map<string, number>()
+  readonly #violations = new Violations()
   readonly #abort = new AbortController()
   readonly #dht: DhtService
   readonly #reach: ReachService
@@ -156,7 +157,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
     this.#host = await this.#startHost(listen)
     const host = this.#host
     const isInUse = (peer: PeerId): boolean => host.isWatched(peer) || this.#alive?.isNeeded(peer) === true
-    const onViolation = (peer: PeerId, kind: string, message: string): void => this.reportViolation(peer, kind, message)
+    const onViolation: Swarm['reportViolation'] = (...what) => this.reportViolation(...what)
     this.#exchange = new RecordsService({
       records: this.#records,
       links: host,
@@ -190,9 +191,8 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       onViolation
     })
     host.node.addEventListener('self:peer:update', () => this.#announcing.saySoon())
-    const { membership } = this
-    this.#guarded = membership?.guard(host, onViolation)
-    await membership?.start({
+    this.#guarded = this.membership?.guard(host, onViolation)
+    await this.membership?.start({
       links: host,
       connected: () => host.connectedPeers,
       onRefused: (peer, refusal) => this.#onRefused(peer, refusal),
@@ -325,12 +325,12 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   }
 
   violations(): Readonly<Record<string, number>> {
-    return { ...Object.fromEntries(this.#violations), ...this.#handshakes.counts() }
+    return { ...this.#violations.counts(), ...this.#handshakes.counts() }
   }
 
   reportViolation(peer: PeerId, kind: string, message: string): void {
-    this.#violations.set(kind, (this.#violations.get(kind) ?? 0) + 1)
-    this.#emit('violation', { peer, kind, message })
+    const told = this.#violations.take(peer, kind, message, performance.now())
+    if (told !== undefined) this.#emit('violation', { peer, kind, message: told })
   }
 
   provide(contents: Iterable<ContentId>): Promise<void> {

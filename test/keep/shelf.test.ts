@@ -3,7 +3,12 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { KeepRequest, PutRequest } from '../../src/keep/message.ts'
 import { Shelf, type ShelfInit } from '../../src/keep/shelf.ts'
-import { keepTtlMaxMs } from '../../src/keep/limits.ts'
+import {
+  keepEntryBytesMax,
+  keepPutBytesBurstMax,
+  keepPutBytesPerSecondMax,
+  keepTtlMaxMs
+} from '../../src/keep/limits.ts'
 import { peer } from './kit.ts'
 
 const id = (name: string): string => name.padStart(64, '0')
@@ -47,6 +52,19 @@ describe('a shelf', () => {
     shelf.handle(A, put({ version: 20, parts: [part(10), part(10)] }), 0)
     expect(shelf.handle(B, request, 0)).toEqual({ answer, saved: [], erased: [] })
     expect(shelf.entry(id('a'))).toMatchObject({ version: 20, owner: A, bytes: 20 })
+  })
+
+  test('K7: a peer puts so many bytes at once and a second, and takes none of that from anybody else', () => {
+    const shelf = new Shelf()
+    const large = put({ parts: [part(keepEntryBytesMax)] })
+    const all = keepPutBytesBurstMax / keepEntryBytesMax
+    for (let n = 1; n <= all; n++) {
+      expect(shelf.handle(A, { ...large, id: id(`a${n}`), version: n }, 0).answer).toEqual(kept(n))
+    }
+    expect(shelf.handle(A, put({ id: id('b') }), 0).answer).toEqual(refused('no-room', 0))
+    expect(shelf.handle(B, put({ id: id('c') }), 0).answer).toEqual(kept(10))
+    const later = 1_000 + (1_000 * keepEntryBytesMax) / keepPutBytesPerSecondMax
+    expect(shelf.handle(A, { ...large, id: id('d') }, later).answer).toEqual(kept(10))
   })
 
   test('K8: what is past its time is unknown, and gone; a put begins its time anew', () => {

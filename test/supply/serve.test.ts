@@ -2,7 +2,13 @@
 import { describe, expect, it } from 'vitest'
 import type { ModelId, PeerId } from '../../src/base/ids.ts'
 import { chunkBytes } from '../../src/model/limits.ts'
-import { supplyLiveBurstBytes, supplyLiveBytesPerMs, supplyRequestsMax } from '../../src/supply/limits.ts'
+import {
+  supplyLiveBurstBytes,
+  supplyLiveBytesPerMs,
+  supplyReadsBurstMax,
+  supplyReadsPerSecondMax,
+  supplyRequestsMax
+} from '../../src/supply/limits.ts'
 import { encodeFrame } from '../../src/supply/codec.ts'
 import type { AnswerFrame, RequestFrame } from '../../src/supply/frame.ts'
 import { BulkRate } from '../../src/supply/bulk-rate.ts'
@@ -97,6 +103,29 @@ describe('a source', () => {
     source.ready(1)
     source.do({ kind: 'forget', file })
     expect(source.ask(1, range(20, 10))).toMatchObject([{ kind: 'find' }])
+  })
+
+  it('reads no more than so many chunks a second for one peer while sessions run, and delays nobody else by it (W13)', () => {
+    const source = kit(2)
+    source.live = true
+    const asked = (client: number, at: number): ServeEffect[] => {
+      const effects = source.ask(client, range(0, 1, at))
+      source.found(client, undefined)
+      source.ready(client)
+      return effects
+    }
+    for (let at = 0; at < supplyReadsBurstMax; at++) expect(asked(1, at)).toMatchObject([{ kind: 'find' }])
+    expect(source.ask(1, range(0, 1, 99))).toMatchObject([{ kind: 'wake' }])
+    expect(asked(2, 0)).toContainEqual({ kind: 'find', client: 2, request: range(0, 1, 0) })
+    source.nowMs += 1_000 / supplyReadsPerSecondMax
+    expect(source.do({ kind: 'tick' })).toEqual([{ kind: 'find', client: 1, request: range(0, 1, 99) }])
+    // Whoever hangs up is read nothing.
+    source.found(1, undefined)
+    source.ready(1)
+    source.ask(1, range(0, 1, 100))
+    source.do({ kind: 'closed', client: 1 })
+    source.nowMs += 1_000
+    expect(source.do({ kind: 'tick' })).toEqual([])
   })
 
   it('tells those who watch what comes after their answer, and nobody else (W5)', () => {

@@ -14,6 +14,7 @@ import {
   recordsBurstMax,
   recordsHearsayMax,
   recordsHearsayPerSecondMax,
+  recordsPerSecondMax,
   recordsHearsayShareMax,
   recordsTickMs,
   recordTtlMaxMs,
@@ -645,6 +646,24 @@ describe('the records decider', () => {
       records.handle({ kind: 'closed', peer: b }, n)
     }
     expect(joins).toBe(recordsHearsayShareMax)
+  })
+
+  it('a channel that is opened again brings no new credit for records either, and the old one fills with time', () => {
+    const records = decider()
+    const own = frame(signed(b, 5))
+    const over = (nowMs: number): number => {
+      let violations = 0
+      records.handle({ kind: 'opened', peer: b }, nowMs)
+      for (let i = 0; i < recordsBurstMax; i++) {
+        const effects = records.handle({ kind: 'frame', peer: b, frame: own }, nowMs)
+        violations += effects.filter(({ kind }) => kind === 'violation').length
+      }
+      records.handle({ kind: 'closed', peer: b }, nowMs)
+      return violations
+    }
+    expect(over(0)).toBe(0)
+    expect(over(1_000)).toBe(recordsBurstMax - recordsPerSecondMax)
+    expect(over(1_000 + (1_000 * recordsBurstMax) / recordsPerSecondMax)).toBe(0)
   })
 
   it('R15: whoever connects is known, although members have filled every place with peers that they name', () => {
