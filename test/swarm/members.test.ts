@@ -2,23 +2,20 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { generateKeyPair } from '@libp2p/crypto/keys'
-import { multiaddr } from '@multiformats/multiaddr'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { initMembers, inviteMember, joinSwarm, renewMember } from '../../src/peer/enrolment.ts'
 import { keepItems, membersOf } from '../../src/peer/known-members.ts'
 import { revokeMember, succeedAuthority } from '../../src/peer/revoking.ts'
-import { Host } from '../../src/swarm/host.ts'
-import { type Identity, identityOf, loadIdentity } from '../../src/swarm/identity.ts'
+import { loadIdentity } from '../../src/swarm/identity.ts'
 import { type MemberFile, readMemberFile } from '../../src/swarm/member-file.ts'
 import { createSwarm } from '../../src/swarm/service.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
 import { type Grant, issue, swarmIdOf } from '../../src/trust/grant.ts'
-import { keyOfPeer, type KeyText, keyText } from '../../src/trust/keys.ts'
-import { Ledger } from '../../src/trust/ledger.ts'
+import { type KeyText, keyText } from '../../src/trust/keys.ts'
 import type { Role } from '../../src/trust/roles.ts'
-import { signingKey, verifyKey } from '../../src/trust/signing-key.ts'
+import { signingKey } from '../../src/trust/signing-key.ts'
+import { dialAt, rawPeer } from '../adversary/raw-peer.ts'
 
 const hour = 3_600_000
 let root = ''
@@ -103,44 +100,6 @@ function grantIn({ authority: first, recovery }: MemberFile): Grant {
   }
 }
 
-/** A raw peer with the secrets of a stolen file and whatever certificate, that believes everybody. */
-async function rogueWith(
-  stolen: MemberFile,
-  certificate: (own: KeyText) => Uint8Array,
-  onRefused: (text: string) => void,
-  given?: Identity
-): Promise<Host> {
-  const identity = given ?? identityOf(await generateKeyPair('Ed25519'))
-  const ledger = new Ledger({
-    swarm: swarmIdOf(stolen.authority, stolen.recovery),
-    authority: keyText(stolen.authority),
-    recovery: keyText(stolen.recovery),
-    verify: verifyKey
-  })
-  const own = certificate(keyText(keyOfPeer(identity.id)))
-  return Host.start({
-    identity,
-    secret: stolen.discovery,
-    listen: ['/ip4/127.0.0.1/tcp/0'],
-    agent: 'rogue',
-    members: {
-      id: ledger.swarm,
-      openSecrets: () => stolen.secrets.map(({ secret }) => secret),
-      desk: {
-        ledger,
-        certificate: own,
-        epoch: 1,
-        secretDigest: new Uint8Array(),
-        nowMs: () => Date.now(),
-        heard: () => {},
-        secrets: () => [],
-        learnt: () => {}
-      }
-    },
-    onRefused: (_peer, refusal) => onRefused(refusal)
-  })
-}
-
 describe('a swarm with members', () => {
   it('has members meet who were invited, and knows what each may', async () => {
     const swarms = await swarmOf('a', 'b', 'c')
@@ -165,9 +124,8 @@ describe('a swarm with members', () => {
     ]
     for (const [why, certificate] of cases) {
       const refused: string[] = []
-      const rogue = await rogueWith(stolen, certificate, text => refused.push(text))
-      const at = a.addresses.map(text => multiaddr(text))
-      await expect(rogue.dial(at, { signal: AbortSignal.timeout(5_000) })).rejects.toThrow()
+      const rogue = await rawPeer({ stolen, certificate, onRefused: text => refused.push(text) })
+      await expect(dialAt(rogue, a.addresses)).rejects.toThrow()
       await until(() => warnings.get(a.id)!.some(text => text.includes(why)), `not told of: ${why}`)
       expect(refused.join()).toContain(why)
       expect(a.records().some(({ record }) => record.peer === rogue.self)).toBe(false)
@@ -190,16 +148,8 @@ describe('a swarm with members', () => {
     const file = (await readMemberFile(dirOf('viewer')))!
     const identity = await loadIdentity(dirOf('viewer'))
     // It speaks whatever it likes, with a good certificate.
-    const rogue = await rogueWith(
-      file,
-      () => file.certificate,
-      () => {},
-      identity
-    )
-    await rogue.dial(
-      a.addresses.map(text => multiaddr(text)),
-      { signal: AbortSignal.timeout(5_000) }
-    )
+    const rogue = await rawPeer({ stolen: file, certificate: () => file.certificate, identity })
+    await dialAt(rogue, a.addresses)
     for (const name of names) {
       const channel = await rogue.open(a.id, { name, revisions: ['1.0.0'] }, { signal: AbortSignal.timeout(5_000) })
       const ended = new Promise(resolve => channel.receive({ onFrame: () => {}, onClose: resolve }))
