@@ -88,6 +88,11 @@ export function apiErrorOf(error: unknown, { promptParam, models }: FailedReques
     case 'AmbiguousModelError':
     case 'WrongModelKindError':
       return status(400, 'invalid_request_error', { param: 'model', code: 'wrong_model' })
+    case 'NotAdmittedError':
+      // The certificate of this machine lacks a role: it is no defect, and asking again does not help.
+      return status(403, 'permission_error', { code: 'not_admitted' })
+    case 'ModelSignatureError':
+      return status(403, 'permission_error', { param: 'model', code: 'model_not_signed' })
     case 'UnknownModelError':
       return unknownModel(message, models)
     case 'OverloadedError': {

@@ -390,7 +390,7 @@ async function connect(dataDir: string, signal: AbortSignal): Promise<Connected>
     // No directory, no socket in it, or nobody behind the socket: the same thing to a person.
     if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
       throw new PeerNotRunningError(
-        `no peer is running on ${dataDir}: start one with skein up --data ${shellWord(dataDir)} --swarm FILE`
+        `no peer is running on ${dataDir}: start one with skein up --data ${shellWord(dataDir)} --swarm FILE, without --swarm where it has joined by an invitation`
       )
     }
     throw new PeerNotRunningError(`the peer on ${dataDir} cannot be reached: ${message}`)

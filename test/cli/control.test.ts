@@ -392,7 +392,7 @@ describe('the control socket', () => {
   })
 
   it('says that no peer is running: no folder, no socket, or one that a dead peer left', async () => {
-    const message = `no peer is running on ${folder}: start one with skein up --data ${folder} --swarm FILE`
+    const message = `no peer is running on ${folder}: start one with skein up --data ${folder} --swarm FILE, without --swarm where it has joined by an invitation`
     await expect(askStatus(folder, { signal: signal() })).rejects.toMatchObject({
       name: 'PeerNotRunningError',
       message

@@ -118,7 +118,7 @@ describe('skein', () => {
 
   it('says when no peer is running', async () => {
     const dir = join(folder, 'nobody')
-    const sentence = `no peer is running on ${dir}: start one with skein up --data ${dir} --swarm FILE`
+    const sentence = `no peer is running on ${dir}: start one with skein up --data ${dir} --swarm FILE, without --swarm where it has joined by an invitation`
     await expectFailure(skein(['ask', 'x', '--data', dir]), 4, sentence)
     await expectFailure(skein(['status', '--data', dir]), 4, sentence)
     await expectFailure(skein(['status'], { env: { SKEIN_DATA: dir } }), 4, sentence)
