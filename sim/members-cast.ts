@@ -8,7 +8,7 @@ import { type KeyText, peerOfKey, type VerifyKey } from '../src/trust/keys.ts'
 import type { Ledger } from '../src/trust/ledger.ts'
 import { drawEpoch } from '../src/trust/sealing.ts'
 import { type SigningKey, signingKey, verifyKey } from '../src/trust/signing-key.ts'
-import { encodeStatement, type Revocation } from '../src/trust/statement.ts'
+import { encodeStatement, type Epoch, type Revocation } from '../src/trust/statement.ts'
 import type { Chance } from './chance.ts'
 
 /** Somebody who may revoke. */
@@ -17,6 +17,15 @@ export interface Signer {
   readonly key: SigningKey
   /** Of a deputy. */
   readonly certificate: Uint8Array | undefined
+}
+
+/** A key that the authority has certified to sign models. */
+export interface ModelKey {
+  readonly name: string
+  readonly key: KeyText
+  readonly item: Uint8Array
+  readonly serial: string
+  readonly notAfterMs: number
 }
 
 /** When a world begins, in ms since 1970. */
@@ -99,6 +108,34 @@ export class MembersCast {
     return itemOfCertificate(this.#certificate(this.authority, [], subject, { notBeforeMs, notAfterMs }))
   }
 
+  /** Has a key sign models from now on. */
+  modelKey(name: string, notBeforeMs: number, notAfterMs: number): ModelKey {
+    const { key } = this.drawKey()
+    const serial = Buffer.from(this.bytes(16)).toString('hex')
+    const certificate = this.#certificate(this.authority, [], key, {
+      kind: 'model',
+      serial,
+      notBeforeMs,
+      notAfterMs,
+      roles: []
+    })
+    return { name, key, item: itemOfCertificate(certificate), serial, notAfterMs }
+  }
+
+  /** A revocation of a key that the authority has named, as a machine in the wrong hands would have a deputy make it, too. */
+  keyRevocation(
+    signer: Signer,
+    { key, serial }: ModelKey,
+    { ledger, nowMs }: { ledger: Ledger; nowMs: number }
+  ): Uint8Array {
+    return this.#statement(
+      signer,
+      { ledger, nowMs },
+      [{ subject: key, serial, reason: 'stolen', through: 0 }],
+      undefined
+    )
+  }
+
   fileOf(certificate: Uint8Array): MemberFile {
     return {
       name: 'world',
@@ -117,13 +154,27 @@ export class MembersCast {
     subject: KeyText,
     { ledger, epoch, nowMs }: { ledger: Ledger; epoch: number; nowMs: number }
   ): Uint8Array {
-    const last = ledger.lastOf(signer.key.key)
     const serials = new Set(
       ledger.certificates().flatMap(({ last: own }) => (own.subject === subject ? [own.serial] : []))
     )
     const revocations: Revocation[] = [...serials].map(serial => ({ subject, serial, reason: 'lost', through: 0 }))
     const remaining = new Set(ledger.certificates().map(({ last: own }) => own.subject))
     const others = [...remaining].filter(key => key !== subject && ledger.standingOf(key, nowMs).isMember)
+    return this.#statement(
+      signer,
+      { ledger, nowMs },
+      revocations,
+      drawEpoch(epoch + 1, others, count => this.bytes(count)).epoch
+    )
+  }
+
+  #statement(
+    signer: Signer,
+    { ledger, nowMs }: { ledger: Ledger; nowMs: number },
+    revocations: readonly Revocation[],
+    epoch: Epoch | undefined
+  ): Uint8Array {
+    const last = ledger.lastOf(signer.key.key)
     const statement = {
       swarm: this.swarm,
       signer: signer.key.key,
@@ -131,7 +182,7 @@ export class MembersCast {
       previous: last?.digest ?? '',
       issuedMs: Math.floor(nowMs),
       revocations,
-      epoch: drawEpoch(epoch + 1, others, count => this.bytes(count)).epoch,
+      epoch,
       succession: undefined
     }
     return itemOfStatement(encodeStatement(statement, signer.key.sign), signer.certificate)

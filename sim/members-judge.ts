@@ -2,7 +2,7 @@
 import { TrustFrame } from '../protocols/trust.ts'
 import { keyText } from '../src/trust/keys.ts'
 import type { Agenda } from './agenda.ts'
-import { type Machine, type MembersPromise, pairOf } from './members-machine.ts'
+import { type KnownModelKey, type Machine, type MembersPromise, pairOf } from './members-machine.ts'
 
 const minute = 60_000
 /** Everybody who could hear of a revocation all the time has acted on it within this. */
@@ -20,6 +20,7 @@ const clockSetMs = 10_000
 export interface JudgedWorld {
   readonly agenda: Agenda
   readonly machines: readonly Machine[]
+  readonly modelKeys: readonly KnownModelKey[]
   /** Pairs that have a connection. */
   readonly connected: ReadonlySet<string>
   /** Since when two machines could hear one another without a break. */
@@ -46,6 +47,7 @@ export class MembersJudge {
     for (const [i, a] of this.#world.machines.entries()) {
       if (a.life === undefined || a.isCaptured) continue
       this.#judgeTime(a)
+      this.#judgeModelKeys(a)
       for (const [j, b] of this.#world.machines.entries()) {
         if (i === j || b.life === undefined) continue
         this.checks++
@@ -71,6 +73,22 @@ export class MembersJudge {
     else if (this.#world.agenda.nowMs - since > clockSetMs) {
       const apart = (membership.nowMs() - this.#world.trueMs) / 1000
       this.#world.break('wrong-time', `${machine.name} is ${apart} s off among ${right} members who know the time`)
+    }
+  }
+
+  /** A key that signs models is void where the authority says so or its time is over, and nobody else's word makes it so. */
+  #judgeModelKeys(machine: Machine): void {
+    const { ledger } = machine.life!.membership
+    for (const certificate of ledger.modelKeys()) {
+      const known = this.#world.modelKeys.find(({ key }) => key === certificate.last.subject)!
+      const refusal = ledger.refusalOf(certificate, machine.life!.membership.nowMs())
+      if (refusal?.includes('was revoked') === true && !known.isRevoked)
+        this.#world.break(
+          'model-key-lost',
+          `${machine.name} takes ${known.name} for revoked, and no authority has said so`
+        )
+      if (refusal === undefined && this.#hasRightTime(machine) && this.#world.trueMs > known.notAfterMs + clockSlackMs)
+        this.#world.break('model-key-kept', `${machine.name} takes what ${known.name} signs, whose time is over`)
     }
   }
 

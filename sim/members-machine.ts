@@ -2,7 +2,10 @@
 import type { PeerId } from '../src/base/ids.ts'
 import type { MemberFile } from '../src/swarm/member-file.ts'
 import type { Membership } from '../src/swarm/membership-service.ts'
+import type { KeyText } from '../src/trust/keys.ts'
+import type { Ledger } from '../src/trust/ledger.ts'
 import type { SigningKey } from '../src/trust/signing-key.ts'
+import type { ModelKey } from './members-cast.ts'
 
 export type MembersPromise =
   | 'revoked-connected'
@@ -12,6 +15,8 @@ export type MembersPromise =
   | 'secret-leaked'
   | 'wrong-time'
   | 'forgotten'
+  | 'model-key-lost'
+  | 'model-key-kept'
   | 'unsettled'
   | 'crash'
 
@@ -57,4 +62,14 @@ export function isRevoked(membership: Membership, machine: Machine): boolean {
 /** What two machines are known by together. */
 export function pairOf(a: Machine, b: Machine): string {
   return a.name < b.name ? `${a.name} ${b.name}` : `${b.name} ${a.name}`
+}
+
+/** A key that signs models, and whether the authority has revoked it. */
+export interface KnownModelKey extends ModelKey {
+  isRevoked: boolean
+}
+
+/** Whether a key is known to have been certified to sign models, whatever that is worth now. */
+export function isCertified(ledger: Ledger, key: KeyText): boolean {
+  return ledger.modelKeys().some(({ last }) => last.subject === key)
 }

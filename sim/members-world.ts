@@ -16,7 +16,15 @@ import { Chance } from './chance.ts'
 import { LifeClock } from './life-clock.ts'
 import { birthMs, MembersCast, peerOf } from './members-cast.ts'
 import { type JudgedWorld, MembersJudge } from './members-judge.ts'
-import { BrokenMembership, isRevoked, type Machine, type MembersPromise, pairOf } from './members-machine.ts'
+import {
+  BrokenMembership,
+  isCertified,
+  isRevoked,
+  type KnownModelKey,
+  type Machine,
+  type MembersPromise,
+  pairOf
+} from './members-machine.ts'
 import { MemoryWorld } from './memory-links.ts'
 
 const minute = 60_000
@@ -31,6 +39,7 @@ const judgeMs = 1_000
 
 export interface MembersSummary {
   readonly revocations: number
+  readonly modelKeys: number
   readonly admissions: number
   readonly refusals: number
   readonly doors: number
@@ -43,6 +52,7 @@ export class MembersWorld implements JudgedWorld {
   readonly #cast: MembersCast
   readonly #air: MemoryWorld
   readonly machines: Machine[] = []
+  readonly modelKeys: KnownModelKey[] = []
   readonly connected = new Set<string>()
   /** Number of the part in which a machine is, while the swarm is split. */
   #sides: readonly number[] = []
@@ -50,7 +60,7 @@ export class MembersWorld implements JudgedWorld {
   readonly together = new Map<string, number>()
   /** When two that were refused try again. */
   readonly #againMs = new Map<string, number>()
-  readonly #counts = { revocations: 0, admissions: 0, refusals: 0, doors: 0 }
+  readonly #counts = { revocations: 0, modelKeys: 0, admissions: 0, refusals: 0, doors: 0 }
   broken: BrokenMembership | undefined
   readonly #judge = new MembersJudge(this)
 
@@ -155,13 +165,15 @@ export class MembersWorld implements JudgedWorld {
       'old-disk',
       'clock',
       'renew',
-      'capture'
+      'capture',
+      'model-key'
     ])
     if (kind === 'split') this.#sides = this.machines.map(() => this.#chance.whole(0, 2))
     if (kind === 'join') this.#sides = this.machines.map(() => 0)
     if (kind === 'capture' && machine.revokedMs === undefined) machine.isCaptured = true
     if (kind === 'revoke') this.#revoke(machine)
     if (kind === 'renew') this.#renew(machine)
+    if (kind === 'model-key') this.#signer(machine)
     if (kind === 'clock') {
       machine.skewMs =
         this.#chance.next() < 0.5
@@ -200,6 +212,28 @@ export class MembersWorld implements JudgedWorld {
     const notAfterMs = Math.floor(this.trueMs + this.#chance.between(1, 10) * hour)
     through.life.membership.give([
       this.#cast.renewal(keyText(machine.key.publicKey), Math.floor(this.trueMs), notAfterMs)
+    ])
+  }
+
+  /** A key comes to sign models, or is revoked: by the authority, or in vain by a deputy. */
+  #signer(through: Machine): void {
+    const { life } = through
+    if (life === undefined || through.isCaptured || through.revokedMs !== undefined || through.isConflicted) return
+    const known = this.modelKeys.filter(({ key, isRevoked }) => !isRevoked && isCertified(life.membership.ledger, key))
+    if (known.length === 0) {
+      const name = `model-key-${this.modelKeys.length}`
+      const notAfterMs = Math.floor(this.trueMs + this.#chance.pick([2 * minute, 10 * hour]))
+      const key = this.#cast.modelKey(name, Math.floor(this.trueMs), notAfterMs)
+      this.modelKeys.push({ ...key, isRevoked: false })
+      this.#counts.modelKeys++
+      life.membership.give([key.item])
+      return
+    }
+    const target = this.#chance.pick(known)
+    const signer = this.#chance.pick(this.#cast.signers)
+    target.isRevoked = signer.certificate === undefined
+    life.membership.give([
+      this.#cast.keyRevocation(signer, target, { ledger: life.membership.ledger, nowMs: this.trueMs })
     ])
   }
 

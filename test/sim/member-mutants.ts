@@ -45,7 +45,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     file: ledger,
     original: 'if (users !== undefined && users.size > 1)',
     mutated: 'if (users !== undefined && users.size > 2)',
-    from: 11,
+    from: 12,
     seeds: 20
   },
   {
@@ -54,7 +54,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     original: 'if (!standing.isMember) return this.#refuse(standing.refusal)',
     mutated:
       'if (!standing.isMember) return { ...this.#refuse(standing.refusal), send: this.#encode({ secrets: this.#secretsFor(), verdict: { refusal: standing.refusal } }) }',
-    from: 2,
+    from: 3,
     seeds: 20
   },
   {
@@ -62,7 +62,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     file: time,
     original: 'if (ahead <= clockToleranceMs || this.#confirms(ahead, steadyMs))',
     mutated: 'if (ahead >= 0)',
-    from: 2,
+    from: 94,
     seeds: 20
   },
   {
@@ -70,7 +70,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     file: time,
     original: 'let timeMs = Math.max(expected ?? Math.max(wallMs, this.#startMs), this.#floorMs)',
     mutated: 'let timeMs = expected ?? wallMs',
-    from: 2,
+    from: 3,
     seeds: 20
   },
   {
@@ -78,7 +78,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     file: time,
     original: 'if (agreeing < 2 || 2 * agreeing <= apart.length) return nowMs',
     mutated: 'if (agreeing < 2 || 2 * agreeing <= apart.length || middle !== 0) return nowMs',
-    from: 8,
+    from: 17,
     seeds: 20
   },
   {
@@ -94,7 +94,7 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     file: admission,
     original: 'if (theirs > desk.epoch || (theirs === desk.epoch && sameBytes(secret, desk.secretDigest))) return []',
     mutated: 'if (theirs >= desk.epoch) return []',
-    from: 1097,
+    from: 1098,
     seeds: 20
   },
   {
@@ -102,7 +102,15 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     file: time,
     original: 'if (timeMs < this.#floorMs) return nowMs',
     mutated: 'if (timeMs < Math.max(this.#floorMs, this.#startMs)) return nowMs',
-    from: 1745,
+    from: 1756,
+    seeds: 20
+  },
+  {
+    name: 'let a deputy revoke a key that signs models',
+    file: ledger,
+    original: '[...this.deputies(), ...this.modelKeys()].some(',
+    mutated: 'this.deputies().some(',
+    from: 9,
     seeds: 20
   },
   {

@@ -5,7 +5,7 @@ import { MembersWorld } from '../../sim/members-world.ts'
 const worlds = 5
 
 test('worlds of members keep their promises', { timeout: 300_000 }, async () => {
-  const sums = { revocations: 0, admissions: 0, refusals: 0, doors: 0, checks: 0 }
+  const sums = { revocations: 0, modelKeys: 0, admissions: 0, refusals: 0, doors: 0, checks: 0 }
   for (let seed = 1; seed <= worlds; seed++) {
     const counts = await new MembersWorld(seed).run()
     for (const name of Object.keys(sums) as (keyof typeof sums)[]) sums[name] += counts[name]

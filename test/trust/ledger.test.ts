@@ -202,6 +202,24 @@ describe('a ledger', () => {
     expect(refusal(book, peer)).toContain('was revoked')
   })
 
+  it('knows keys that sign models by the authority alone, which alone revokes one', () => {
+    const book = ledger()
+    const [ground, signer] = [deputy(), signingKey()]
+    const byDeputy = certificate(ground.key, signer, { kind: 'model', roles: [] }, ground.above)
+    expect(() => book.add(itemOfCertificate(byDeputy), start)).toThrow('has a model that its deputy may not name')
+    const own = certificate(authority, signer, { kind: 'model', roles: [] })
+    book.add(itemOfCertificate(own), start)
+    const [known] = book.modelKeys()
+    expect(known!.last.subject).toBe(signer.key)
+    expect(refusal(book, signer), 'it signs models and is no member').toContain('has no certificate of this swarm')
+    book.add(revoking(ground.key, [{ subject: signer.key }], { by: ground.certificate }), start)
+    expect(book.refusalOf(known!, start + hour)).toBeUndefined()
+    const ended = `the certificate of the key ${signer.key.slice(0, 12)}… ended on 2026-11-30 12:00 UTC`
+    expect(book.refusalOf(known!, start + 12 * hour)).toBe(ended)
+    book.add(revoking(authority, [{ subject: signer.key }]), start)
+    expect(book.refusalOf(known!, start + hour)).toBe(`the key ${signer.key.slice(0, 12)}… was revoked: lost`)
+  })
+
   it('lets nothing count that a captured deputy goes on saying', () => {
     const book = ledger()
     const ground = deputy()
