@@ -865,6 +865,11 @@ export namespace StageFrame {
     value: number
   }
 
+  export interface StageFrameCloseCommitToFieldEvent {
+    field: '$.close.commitTo'
+    value: number
+  }
+
   export interface StageFrameClosedHopsHopFieldEvent {
     field: '$.closed.hops[].hop'
     value: number
@@ -934,6 +939,18 @@ export namespace StageFrame {
   export interface StageFrameClosedHopsReusedFieldEvent {
     field: '$.closed.hops[].reused'
     value: number
+    index: number
+  }
+
+  export interface StageFrameClosedCommitmentsCommitmentFieldEvent {
+    field: '$.closed.commitments[].commitment'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface StageFrameClosedCommitmentsSignatureFieldEvent {
+    field: '$.closed.commitments[].signature'
+    value: Uint8Array<ArrayBuffer>
     index: number
   }
 
@@ -1088,7 +1105,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameStepMasksSlotFieldEvent | StageFrameStepMasksBitsFieldEvent | StageFrameStepMasksRunsFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFrameClosedHopsReusedFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent | StageFrameScoresEpochFieldEvent | StageFrameScoresPositionFieldEvent | StageFrameScoresScoresLogprobFieldEvent | StageFrameScoresScoresIdsFieldEvent | StageFrameScoresScoresLogprobsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameStepMasksSlotFieldEvent | StageFrameStepMasksBitsFieldEvent | StageFrameStepMasksRunsFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameCloseCommitToFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFrameClosedHopsReusedFieldEvent | StageFrameClosedCommitmentsCommitmentFieldEvent | StageFrameClosedCommitmentsSignatureFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent | StageFrameScoresEpochFieldEvent | StageFrameScoresPositionFieldEvent | StageFrameScoresScoresLogprobFieldEvent | StageFrameScoresScoresIdsFieldEvent | StageFrameScoresScoresLogprobsFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -4147,6 +4164,7 @@ export namespace Refuse {
 
 export interface Close {
   epoch: number
+  commitTo: number
 }
 
 export namespace Close {
@@ -4164,12 +4182,18 @@ export namespace Close {
           w.uint32(obj.epoch)
         }
 
+        if ((obj.commitTo != null && obj.commitTo !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.commitTo)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
-          epoch: 0
+          epoch: 0,
+          commitTo: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -4180,6 +4204,10 @@ export namespace Close {
           switch (tag >>> 3) {
             case 1: {
               obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.commitTo = reader.uint32()
               break
             }
             default: {
@@ -4204,6 +4232,13 @@ export namespace Close {
               }
               break
             }
+            case 2: {
+              yield {
+                field: `${prefix}.commitTo`,
+                value: reader.uint32()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -4221,6 +4256,11 @@ export namespace Close {
     value: number
   }
 
+  export interface CloseCommitToFieldEvent {
+    field: '$.commitTo'
+    value: number
+  }
+
   export function encode (obj: Partial<Close>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Close.codec())
   }
@@ -4229,13 +4269,14 @@ export namespace Close {
     return decodeMessage(buf, Close.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Close>): Generator<CloseEpochFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Close>): Generator<CloseEpochFieldEvent | CloseCommitToFieldEvent> {
     return streamMessage(buf, Close.codec(), opts)
   }
 }
 
 export interface Closed {
   hops: HopStats[]
+  commitments: SignedCommitment[]
 }
 
 export namespace Closed {
@@ -4255,12 +4296,20 @@ export namespace Closed {
           }
         }
 
+        if (obj.commitments != null && obj.commitments.length > 0) {
+          for (const value of obj.commitments) {
+            w.uint32(18)
+            SignedCommitment.codec().encode(value, w)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
       }, (reader, length, opts = {}) => {
         const obj: any = {
-          hops: []
+          hops: [],
+          commitments: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -4279,6 +4328,16 @@ export namespace Closed {
               }))
               break
             }
+            case 2: {
+              if (opts.limits?.commitments != null && obj.commitments.length === opts.limits.commitments) {
+                throw new MaxLengthError('Decode error - repeated field "commitments" had too many elements')
+              }
+
+              obj.commitments.push(SignedCommitment.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.commitments$
+              }))
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -4289,7 +4348,8 @@ export namespace Closed {
         return obj
       }, function * (reader, length, prefix, opts = {}) {
         const obj = {
-          hops: 0
+          hops: 0,
+          commitments: 0
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -4313,6 +4373,24 @@ export namespace Closed {
               }
 
               obj.hops++
+
+              break
+            }
+            case 2: {
+              if (opts.limits?.commitments != null && obj.commitments === opts.limits.commitments) {
+                throw new MaxLengthError('Streaming decode error - repeated field "commitments" had too many elements')
+              }
+
+              for (const evt of SignedCommitment.codec().stream(reader, reader.uint32(), `${prefix}.commitments[]`, {
+                limits: opts.limits?.commitments$
+              })) {
+                yield {
+                  ...evt,
+                  index: obj.commitments
+                }
+              }
+
+              obj.commitments++
 
               break
             }
@@ -4400,6 +4478,18 @@ export namespace Closed {
     index: number
   }
 
+  export interface ClosedCommitmentsCommitmentFieldEvent {
+    field: '$.commitments[].commitment'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
+  export interface ClosedCommitmentsSignatureFieldEvent {
+    field: '$.commitments[].signature'
+    value: Uint8Array<ArrayBuffer>
+    index: number
+  }
+
   export function encode (obj: Partial<Closed>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Closed.codec())
   }
@@ -4408,8 +4498,324 @@ export namespace Closed {
     return decodeMessage(buf, Closed.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent | ClosedHopsBytesBackFieldEvent | ClosedHopsReplayedFieldEvent | ClosedHopsRowsFieldEvent | ClosedHopsGatherMsFieldEvent | ClosedHopsReusedFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent | ClosedHopsBytesBackFieldEvent | ClosedHopsReplayedFieldEvent | ClosedHopsRowsFieldEvent | ClosedHopsGatherMsFieldEvent | ClosedHopsReusedFieldEvent | ClosedCommitmentsCommitmentFieldEvent | ClosedCommitmentsSignatureFieldEvent> {
     return streamMessage(buf, Closed.codec(), opts)
+  }
+}
+
+export interface SignedCommitment {
+  commitment: Uint8Array<ArrayBuffer>
+  signature: Uint8Array<ArrayBuffer>
+}
+
+export namespace SignedCommitment {
+  let _codec: Codec<SignedCommitment>
+
+  export const codec = (): Codec<SignedCommitment> => {
+    if (_codec == null) {
+      _codec = message<SignedCommitment>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.commitment != null && obj.commitment.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.commitment)
+        }
+
+        if ((obj.signature != null && obj.signature.byteLength > 0)) {
+          w.uint32(18)
+          w.bytes(obj.signature)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          commitment: uint8ArrayAlloc(0),
+          signature: uint8ArrayAlloc(0)
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.commitment = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.signature = reader.bytes()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.commitment`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.signature`,
+                value: reader.bytes()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface SignedCommitmentCommitmentFieldEvent {
+    field: '$.commitment'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface SignedCommitmentSignatureFieldEvent {
+    field: '$.signature'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export function encode (obj: Partial<SignedCommitment>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, SignedCommitment.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<SignedCommitment>): SignedCommitment {
+    return decodeMessage(buf, SignedCommitment.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<SignedCommitment>): Generator<SignedCommitmentCommitmentFieldEvent | SignedCommitmentSignatureFieldEvent> {
+    return streamMessage(buf, SignedCommitment.codec(), opts)
+  }
+}
+
+export interface Commitment {
+  terms: Uint8Array<ArrayBuffer>
+  hop: number
+  tokens: number
+  input: Uint8Array<ArrayBuffer>
+  output: Uint8Array<ArrayBuffer>
+  numericClass: string
+}
+
+export namespace Commitment {
+  let _codec: Codec<Commitment>
+
+  export const codec = (): Codec<Commitment> => {
+    if (_codec == null) {
+      _codec = message<Commitment>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.terms != null && obj.terms.byteLength > 0)) {
+          w.uint32(10)
+          w.bytes(obj.terms)
+        }
+
+        if ((obj.hop != null && obj.hop !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.hop)
+        }
+
+        if ((obj.tokens != null && obj.tokens !== 0)) {
+          w.uint32(24)
+          w.uint32(obj.tokens)
+        }
+
+        if ((obj.input != null && obj.input.byteLength > 0)) {
+          w.uint32(34)
+          w.bytes(obj.input)
+        }
+
+        if ((obj.output != null && obj.output.byteLength > 0)) {
+          w.uint32(42)
+          w.bytes(obj.output)
+        }
+
+        if ((obj.numericClass != null && obj.numericClass !== '')) {
+          w.uint32(50)
+          w.string(obj.numericClass)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          terms: uint8ArrayAlloc(0),
+          hop: 0,
+          tokens: 0,
+          input: uint8ArrayAlloc(0),
+          output: uint8ArrayAlloc(0),
+          numericClass: ''
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.terms = reader.bytes()
+              break
+            }
+            case 2: {
+              obj.hop = reader.uint32()
+              break
+            }
+            case 3: {
+              obj.tokens = reader.uint32()
+              break
+            }
+            case 4: {
+              obj.input = reader.bytes()
+              break
+            }
+            case 5: {
+              obj.output = reader.bytes()
+              break
+            }
+            case 6: {
+              obj.numericClass = reader.string()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.terms`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.hop`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.tokens`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 4: {
+              yield {
+                field: `${prefix}.input`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 5: {
+              yield {
+                field: `${prefix}.output`,
+                value: reader.bytes()
+              }
+              break
+            }
+            case 6: {
+              yield {
+                field: `${prefix}.numericClass`,
+                value: reader.string()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface CommitmentTermsFieldEvent {
+    field: '$.terms'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface CommitmentHopFieldEvent {
+    field: '$.hop'
+    value: number
+  }
+
+  export interface CommitmentTokensFieldEvent {
+    field: '$.tokens'
+    value: number
+  }
+
+  export interface CommitmentInputFieldEvent {
+    field: '$.input'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface CommitmentOutputFieldEvent {
+    field: '$.output'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface CommitmentNumericClassFieldEvent {
+    field: '$.numericClass'
+    value: string
+  }
+
+  export function encode (obj: Partial<Commitment>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Commitment.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Commitment>): Commitment {
+    return decodeMessage(buf, Commitment.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Commitment>): Generator<CommitmentTermsFieldEvent | CommitmentHopFieldEvent | CommitmentTokensFieldEvent | CommitmentInputFieldEvent | CommitmentOutputFieldEvent | CommitmentNumericClassFieldEvent> {
+    return streamMessage(buf, Commitment.codec(), opts)
   }
 }
 

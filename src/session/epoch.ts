@@ -127,6 +127,11 @@ export class Epoch {
     this.#send({ kind: 'ask', epoch: this.number, round })
   }
 
+  /** The session has ended. @param commitTo tokens that hops are to commit to (rule S41); 0 where they are not asked */
+  close(commitTo: number): void {
+    this.#send({ kind: 'close', epoch: this.number, ...(commitTo > 0 ? { commitTo } : {}) })
+  }
+
   /** The head gives credit, or says for the first time what it holds. False when it contradicts what was sent. */
   acked({ length, steps, tokens }: AckFrame): boolean {
     const { keep } = this.terms

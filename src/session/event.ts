@@ -6,6 +6,7 @@ import type { LossReason } from '../errors.ts'
 import type { Hop, Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
 import type { Frame, HopStats, RefuseFrame } from '../stage/frame.ts'
+import type { Committed } from './committed.ts'
 import type { DraftStats } from './speculation.ts'
 
 /** What a draft model has said: how the text of `length` tokens goes on. */
@@ -139,6 +140,8 @@ export type SessionOutput =
       /** What the hops of the last route did; those that could not say are missing. */
       readonly hops: readonly HopStats[]
       readonly drafts: DraftStats
+      /** What they say that they computed, where they were asked and could. @default nothing */
+      readonly committed?: Committed | undefined
     }
 
 /** The same from whoever runs a session: bytes of the frames that it sent, of all epochs, with their length prefixes. */

@@ -55,6 +55,8 @@ export interface SessionInit {
   readonly speedOf?: ((hop: Hop) => AnnouncedSpeed | undefined) | undefined
   /** Bytes of one token's hidden state between two hops. @default a 4,096 wide model's */
   readonly stepBytes?: number | undefined
+  /** Hops are to commit to what they computed when the session ends (rule S41). @default false */
+  readonly commits?: boolean | undefined
   /** Hops are to say where the time of each step goes. @default false */
   readonly traced?: boolean | undefined
   /** Whether the answer ends with this token, the `generated`-th one. It must end before `tokensMax` is passed, or with the token after. */

@@ -13,9 +13,10 @@ import type { LossReason } from '../errors.ts'
 import { stageCloseMs } from '../stage/limits.ts'
 import { type Hop, placeOf, type Without } from '../route/view.ts'
 import type { ViolationKind } from '../stage/event.ts'
-import type { AckFrame, Frame, HopStats, RefuseFrame, StandingFrame } from '../stage/frame.ts'
+import type { AckFrame, ClosedFrame, Frame, RefuseFrame, StandingFrame } from '../stage/frame.ts'
 import type { Terms } from '../stage/terms.ts'
 import { Changeover } from './changeover.ts'
+import { committedBy, commitTo } from './committed.ts'
 import { Delays } from './delays.ts'
 import { Detours } from './detours.ts'
 import type { Epoch } from './epoch.ts'
@@ -228,7 +229,7 @@ export class Session {
     if (epoch !== this.#epoch?.number) return
     this.#epoch.isConnected = false
     if (this.#phase === 'running') this.#loseLink(0, reason, message)
-    else if (this.#phase === 'closing') this.#finish([])
+    else if (this.#phase === 'closing') this.#finish()
   }
 
   #onTailRefused(refuse: RefuseFrame): void {
@@ -370,7 +371,7 @@ export class Session {
 
   #onFrame(frame: Frame): void {
     if (this.#phase === 'closing') {
-      if (frame.kind === 'closed') this.#finish(frame.hops)
+      if (frame.kind === 'closed') this.#finish(frame)
       return
     }
     if (this.#phase !== 'running') return
@@ -406,7 +407,7 @@ export class Session {
   #violated(hop: number, violation: ViolationKind, message: string): void {
     this.#effects.push({ kind: 'violation', remote: this.route[hop]!.peer, violation, message })
     if (this.#phase === 'running') this.#lose({ kind: 'failed', hop, reason: violation }, message)
-    else this.#finish([])
+    else this.#finish()
   }
 
   // ── The end ─────────────────────────────────────────────────────────────────────────────────────
@@ -422,16 +423,17 @@ export class Session {
     this.#phase = 'closing'
     this.#outcome = outcome
     this.#closingMs = this.#nowMs
-    if (running) this.#send({ kind: 'close', epoch: this.#epoch!.number }, this.#epoch!.number)
-    else this.#finish([])
+    if (running) this.#epoch!.close(this.#init.commits === true ? commitTo(outcome, this.#ids.length) : 0)
+    else this.#finish()
   }
 
-  #finish(hops: readonly HopStats[]): void {
+  #finish({ hops, commitments }: Omit<ClosedFrame, 'kind'> = { hops: [] }): void {
     this.#recovery.settleCuts(this.#nowMs, { last: true })
     this.#phase = 'ended'
     if (this.#epoch !== undefined) this.#hangUp()
     const [exact, drafts] = [this.#epochs.exact, this.#drafts.stats]
-    this.#tell({ kind: 'end', outcome: this.#outcome!, route: this.route, exact, hops, drafts })
+    const committed = commitments && committedBy(commitments, this.#epoch!.terms, this.#ids, this.#init)
+    this.#tell({ kind: 'end', outcome: this.#outcome!, route: this.route, exact, hops, drafts, committed })
   }
 
   #onTick(): void {
@@ -443,6 +445,6 @@ export class Session {
     this.#detours.look(now)
     if (this.#phase === 'routing') this.#search.retry(now)
     else if (this.#phase === 'running') this.#delays.look(this.#epoch!, this.#ids.length, now)
-    else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish([])
+    else if (this.#phase === 'closing' && now - this.#closingMs >= stageCloseMs) this.#finish()
   }
 }

@@ -4,6 +4,7 @@
  */
 import {
   StageFrame,
+  type Closed as WireClosed,
   type HopSpans as WireSpans,
   type Mask as WireMask,
   type Score as WireScore,
@@ -14,12 +15,13 @@ import {
 import { unreachable } from '../base/assert.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
+import { readCommitment } from './commitment.ts'
 import { logprobsMax, stepDraftsMax } from '../engine/limits.ts'
 import type { TokenScore } from '../engine/scores.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { maskSlots, refuseMessageCharsMax } from './limits.ts'
 import { check, count, positionMax } from './field.ts'
-import type { Frame, RefuseReason, ScoresFrame, StepFrame, TokenFrame } from './frame.ts'
+import type { ClosedFrame, Frame, RefuseReason, ScoresFrame, StepFrame, TokenFrame } from './frame.ts'
 import { type PlainStep, type PlainToken, readStep, readToken, writeStep, writeToken } from './step-bytes.ts'
 import type { MaskForm } from './masks.ts'
 import { readTerms } from './terms.ts'
@@ -58,7 +60,7 @@ const limits = {
     scores$: { ids: logprobsMax, logprobs: logprobsMax }
   },
   scores: { scores: attentionBlock, scores$: { ids: logprobsMax, logprobs: logprobsMax } },
-  closed: { hops: hopsMax }
+  closed: { hops: hopsMax, commitments: hopsMax }
 }
 
 /** Encodes one frame. The result is the caller's own. */
@@ -116,11 +118,12 @@ function toWire(frame: Exclude<Frame, StepFrame | TokenFrame>): StageFrame {
         }
       }
     case 'close':
-      return { close: { epoch: frame.epoch } }
+      return { close: { epoch: frame.epoch, commitTo: frame.commitTo ?? 0 } }
     case 'closed':
       return {
         closed: {
-          hops: [...frame.hops]
+          hops: [...frame.hops],
+          commitments: (frame.commitments ?? []).map(({ payload, signature }) => ({ commitment: payload, signature }))
         }
       }
     case 'prepare': {
@@ -188,24 +191,12 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
       message: plain(message)
     }
   }
-  if (wire.close != null) return { kind: 'close', epoch: wire.close.epoch }
-  if (wire.closed != null) {
-    return {
-      kind: 'closed',
-      hops: wire.closed.hops.map(stats => {
-        check(stats.hop < hopsMax, `a hop is below ${hopsMax}`, stats.hop)
-        for (const ms of [stats.computeMs, stats.queueMs, stats.gatherMs])
-          check(isAmount(ms), 'times are not negative', ms)
-        return {
-          ...stats,
-          bytesIn: count(stats.bytesIn),
-          bytesOut: count(stats.bytesOut),
-          bytesBack: count(stats.bytesBack),
-          rows: count(stats.rows)
-        }
-      })
-    }
+  if (wire.close != null) {
+    const { epoch, commitTo } = wire.close
+    check(commitTo <= positionMax, 'positions are at most 2^31', commitTo)
+    return commitTo === 0 ? { kind: 'close', epoch } : { kind: 'close', epoch, commitTo }
   }
+  if (wire.closed != null) return closedOf(wire.closed)
   if (wire.scores != null) return scoresOf(wire.scores)
   if (wire.ask != null) return { kind: 'ask', epoch: wire.ask.epoch, round: wire.ask.round }
   if (wire.standing != null) {
@@ -281,6 +272,27 @@ function tokenOf(wire: PlainToken & Partial<WireToken>): TokenFrame {
   if (scores.length === 0) return { kind: 'token', epoch, position, ids, ...spansOf(wire) }
   check(scores.length === ids.length, 'each id of a token frame has a score, or none has', scores.length)
   return { kind: 'token', epoch, position, ids, scores: scores.map(scoreOf), ...spansOf(wire) }
+}
+
+/** What hops did, checked. @throws {ProtocolError} */
+function closedOf(wire: WireClosed): ClosedFrame {
+  const commitments = wire.commitments.map(each => readCommitment(each.commitment, each.signature))
+  return {
+    kind: 'closed',
+    ...(commitments.length === 0 ? {} : { commitments }),
+    hops: wire.hops.map(stats => {
+      check(stats.hop < hopsMax, `a hop is below ${hopsMax}`, stats.hop)
+      for (const ms of [stats.computeMs, stats.queueMs, stats.gatherMs])
+        check(isAmount(ms), 'times are not negative', ms)
+      return {
+        ...stats,
+        bytesIn: count(stats.bytesIn),
+        bytesOut: count(stats.bytesOut),
+        bytesBack: count(stats.bytesBack),
+        rows: count(stats.rows)
+      }
+    })
+  }
 }
 
 /** Scores that have been read, checked. @throws {ProtocolError} */

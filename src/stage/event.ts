@@ -19,6 +19,8 @@ export interface StageFacts extends Range {
   readonly contextMax: number
   /** Bytes that its engine reserves for a session of so many tokens: it may do so in pages. @default one for each token */
   readonly cacheBytes?: (tokensMax: number, type?: CacheType) => number
+  /** Of its engine: peers of the same one compute the same bits. @default it is not known */
+  readonly numericClass?: string
   /** Types of caches that its engine has. @default `f32` alone */
   readonly cacheTypes?: readonly CacheType[]
 }

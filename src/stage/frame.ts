@@ -2,6 +2,7 @@
 import type { Protocol } from '../base/protocol.ts'
 import type { StepInput } from '../engine/engine.ts'
 import type { PromptScores, TokenScore } from '../engine/scores.ts'
+import type { SignedCommitment } from './commitment.ts'
 import type { MaskForm } from './masks.ts'
 import type { SignedTerms } from './terms.ts'
 import type { HopSpans } from './trace.ts'
@@ -130,6 +131,8 @@ export interface RefuseFrame {
 export interface CloseFrame {
   readonly kind: 'close'
   readonly epoch: number
+  /** Each hop is to commit to what it computed of so many tokens (rule S41). @default none is */
+  readonly commitTo?: number | undefined
 }
 
 /** What one hop did for a session since its first epoch. Bytes are of frames with their length prefixes. */
@@ -158,6 +161,8 @@ export interface HopStats {
 export interface ClosedFrame {
   readonly kind: 'closed'
   readonly hops: readonly HopStats[]
+  /** Of the hops that could commit to what they computed, in route order (rule S41). @default none */
+  readonly commitments?: readonly SignedCommitment[] | undefined
 }
 
 /** A hop shall feed the stretch of a terms while this epoch goes on. */

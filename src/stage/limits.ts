@@ -77,6 +77,17 @@ export const stageTickMs = 250
  * again. A vocabulary of 151,936 ids makes that 304 kB.
  */
 export const maskSlots = 16
+/** A commitment: three digests, two numbers and the name of a class take some 130 bytes. */
+export const commitmentBytesMax = 512
+/** Name of a numeric class, as records have it. */
+export const classCharsMax = 64
+/**
+ * What a stage sent is kept so long after its session has ended, for a check of the next stage: its driver draws one at once, and asks
+ * within a round trip.
+ */
+export const rowsKeptMs = 20_000
+/** And no more than this of all sessions together: 100 answers of 250 tokens at hidden 320 in float32; the oldest go first. */
+export const rowsKeptBytesMax = 32 << 20
 /** Characters of the sentence in a Refuse; it is shown to a person, never parsed. */
 export const refuseMessageCharsMax = 300
 

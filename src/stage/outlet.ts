@@ -147,6 +147,11 @@ export class Outlet {
     return this.#retained!.read(position, end)
   }
 
+  /** All of them; undefined at the tail. */
+  get states(): RetainedStates | undefined {
+    return this.#retained
+  }
+
   /** Their ids, in the same way; undefined where the session's steps carry none. */
   retainedIds(position: number, end: number): Int32Array | undefined {
     const bytes = this.#retainedIds?.read(position, end)

@@ -24,6 +24,11 @@ export class RetainedStates {
     return rowBytes * tokensMax
   }
 
+  /** Of the rows that are there. */
+  get bytes(): number {
+    return this.#rowBytes * this.#length
+  }
+
   get length(): number {
     return this.#length
   }
@@ -64,6 +69,15 @@ export class RetainedStates {
     assert(position < end && end <= this.#length, () => `states [${position}, ${end}) are not all retained`)
     assert(end <= base + retainBlockTokens, () => `states [${position}, ${end}) cross a block border`)
     return this.#blocks[index]!.subarray((position - base) * this.#rowBytes, (end - base) * this.#rowBytes)
+  }
+
+  /** States [0, end), all of which must be retained. The result is the caller's own. */
+  copy(end: number): Uint8Array {
+    const all = new Uint8Array(end * this.#rowBytes)
+    for (let at = 0; at < end; at += retainBlockTokens) {
+      all.set(this.read(at, Math.min(end, at + retainBlockTokens)), at * this.#rowBytes)
+    }
+    return all
   }
 
   #block(index: number): Uint8Array {

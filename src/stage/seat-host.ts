@@ -2,16 +2,37 @@
 import type { PeerId, SessionId } from '../base/ids.ts'
 import type { Feeding } from './feeding.ts'
 import type { SeatId, StageEffect, StageFacts } from './event.ts'
+import type { SignedCommitment } from './commitment.ts'
 import type { Frame, RefuseReason } from './frame.ts'
+import type { RetainedStates } from './retain.ts'
 import type { Seat } from './seat.ts'
 import type { DriverCheck } from './check.ts'
 import type { StageChannel } from './stage-channel.ts'
 import type { SignedTerms } from './terms.ts'
 import type { Place } from './wait-list.ts'
 
+/** What a stage is to commit to, at the end of a session. */
+export interface CommitAsk {
+  readonly seat: SeatId
+  readonly terms: SignedTerms
+  readonly hop: number
+  /** To what it computed of the tokens [0, tokens). */
+  readonly tokens: number
+  /** What it sent; undefined at the tail. */
+  readonly states: RetainedStates | undefined
+}
+
+/** Says what a stage computed, and signs it. */
+export interface Commits {
+  /** Undefined where not all of that is known. */
+  commit(ask: CommitAsk): SignedCommitment | undefined
+}
+
 /** Where a seat's effects go. */
 export interface SeatHost {
   readonly drivers: DriverCheck
+  /** Undefined where stages commit to nothing. */
+  readonly commits: Commits | undefined
   emit(effect: StageEffect): void
   /** Opens a stream from a seat. */
   connect(seat: Seat, peer: PeerId, role: 'down' | 'feed'): StageChannel

@@ -11,6 +11,7 @@ import { type AckFrame, type AskFrame, idsOf, type StandingFrame, type StepFrame
 import { Inlet, type QueuedStep } from './inlet.ts'
 import { KeptMasks } from './masks.ts'
 import { Outlet } from './outlet.ts'
+import type { RetainedStates } from './retain.ts'
 import type { SeatCore, SeatHost } from './seat-host.ts'
 import { type ComputedCost, Standing } from './standing.ts'
 import { asksForSpans, type HopSpans, SeatTrace } from './trace.ts'
@@ -101,6 +102,11 @@ export class SeatSteps {
   /** Retained states [position, end), which lie in one block. */
   retained(position: number, end: number): Uint8Array {
     return this.#outlet.retained(position, end)
+  }
+
+  /** All that is retained; undefined at the tail. */
+  get states(): RetainedStates | undefined {
+    return this.#outlet.states
   }
 
   /** Their ids, where the session's steps carry them. */

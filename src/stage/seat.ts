@@ -12,8 +12,8 @@ import { Feeding } from './feeding.ts'
 import type {
   AckFrame,
   AskFrame,
+  ClosedFrame,
   Frame,
-  HopStats,
   RefuseFrame,
   RefuseReason,
   StandingFrame,
@@ -263,7 +263,7 @@ export class Seat implements SeatCore {
   nextLost(message: string, reason: LossReason = 'closed'): void {
     const remote = this.isTail ? this.driver : this.route[this.hop + 1]!.peer
     this.down = undefined
-    if (this.phase === 'closing') this.nextClosed([])
+    if (this.phase === 'closing') this.nextClosed({ hops: [] })
     else if (this.phase !== 'refused') {
       const next = this.isTail ? 'the driver' : `hop ${this.hop + 1}`
       this.refuse(reason === 'closed' ? 'next-lost' : 'next-silent', `${next} (${remote}) is lost: ${message}`)
@@ -343,8 +343,14 @@ export class Seat implements SeatCore {
   }
 
   /** The previous hop sent Close: it gets Closed when all is free from here to the tail. */
-  askedToClose(nowMs: number): void {
+  askedToClose(nowMs: number, commitTo = 0): void {
     this.ending.isAsked = true
+    if (commitTo > 0 && this.phase === 'open' && commitTo <= this.length) {
+      const { id: seat, terms, hop } = this
+      const { states } = this.#steps
+      this.ending.commits(this.#host.commits?.commit({ seat, terms, hop, tokens: commitTo, states }))
+      this.ending.commitTo = commitTo
+    }
     this.end(nowMs)
   }
 
@@ -366,7 +372,8 @@ export class Seat implements SeatCore {
         this.#host.close(this.down)
         this.down = undefined
       } else {
-        this.sendDown({ kind: 'close', epoch: this.epoch })
+        const { commitTo } = this.ending
+        this.sendDown({ kind: 'close', epoch: this.epoch, ...(commitTo > 0 ? { commitTo } : {}) })
         this.ending.waitsForNext = true
       }
     }
@@ -381,8 +388,8 @@ export class Seat implements SeatCore {
   }
 
   /** Closed came back from the next hop, or will not come any more. */
-  nextClosed(hops: readonly HopStats[]): void {
-    this.ending.nextClosed(hops, this.hop)
+  nextClosed({ hops, commitments }: Omit<ClosedFrame, 'kind'>): void {
+    this.ending.nextClosed(hops, this.hop, commitments)
     if (this.down !== undefined) this.#host.close(this.down)
     this.down = undefined
     this.#leaveIfDone()
@@ -393,7 +400,9 @@ export class Seat implements SeatCore {
     this.#host.leave(this)
     if (this.up === undefined) return
     if (this.ending.isAsked) {
-      this.sendUp({ kind: 'closed', hops: this.ending.summary(this.#steps.standing.summary(this.hop)) })
+      const hops = this.ending.summary(this.#steps.standing.summary(this.hop))
+      const { commitments } = this.ending
+      this.sendUp({ kind: 'closed', hops, ...(commitments.length > 0 ? { commitments } : {}) })
     }
     this.#host.close(this.up)
   }

@@ -4,7 +4,7 @@
  */
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
-import type { Verify } from '../base/signature.ts'
+import type { Sign, Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
 import { cacheOf, type Engine, type Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, lossReason } from '../errors.ts'
@@ -15,6 +15,7 @@ import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts, ViolationK
 import { encodeFrame, readFrame } from './codec.ts'
 import type { Drive, DriveHandlers } from './drive.ts'
 import { type Frame, framedBytes, stageProtocol } from './frame.ts'
+import { Committing } from './committing-service.ts'
 import { Stages } from './stage.ts'
 import { isStep } from './step-bytes.ts'
 import { sentAfterMs } from './trace.ts'
@@ -27,6 +28,8 @@ export interface StageServiceInit {
   verify: Verify
   /** Whether a peer may have sessions, or a probe (as with `DriverCheck.mayDrive`). @default everybody may */
   mayDrive?: ((driver: PeerId, isProbe: boolean) => boolean) | undefined
+  /** Signs what stages commit to. @default they commit to nothing */
+  sign?: Sign | undefined
   /** Called once for every stream that a peer broke by breaking the protocol. */
   onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
   /** Called for every step that was computed here. It must not throw, and does well to be quick. */
@@ -36,7 +39,7 @@ export interface StageServiceInit {
 }
 
 /** The model's part of what a stage must know; the engine knows the rest. */
-export type StageModel = Pick<StageFacts, 'model' | 'layers' | 'vocab' | 'contextMax'>
+export type StageModel = Pick<StageFacts, 'model' | 'layers' | 'vocab' | 'contextMax' | 'numericClass'>
 
 export interface StageService {
   /** Budget for the hidden states that stages retain for replay, in bytes, all sessions together. */
@@ -47,6 +50,8 @@ export interface StageService {
   add(engine: Engine, model: StageModel): void
   /** Ends a stage: its sessions are refused and freed, then the engine may be closed. */
   remove(model: ModelId, range: Range): Promise<void>
+  /** What the stages here have committed to; undefined where they commit to nothing. */
+  readonly committing: Committing | undefined
   /** Registers the driver's end of a session, until `stop`. */
   drive(session: SessionId, handlers: DriveHandlers): Drive
   readonly stats: {
@@ -100,6 +105,7 @@ class Service implements StageService {
   readonly #onViolation: NonNullable<StageServiceInit['onViolation']>
   readonly #onStep: StageServiceInit['onStep']
   readonly #decider: Stages
+  readonly committing: Committing | undefined
   readonly #engines = new Map<string, Engine>()
   readonly #places = new Map<SeatId, Place>()
   /** Caches that are being freed, by engine: `remove` waits for them. */
@@ -122,6 +128,7 @@ class Service implements StageService {
     links,
     retainBytesMax,
     verify,
+    sign,
     mayDrive,
     onViolation = () => {},
     onStep,
@@ -131,7 +138,9 @@ class Service implements StageService {
     this.#clock = clock
     this.#onViolation = onViolation
     this.#onStep = onStep
-    this.#decider = new Stages({ self: links.self, retainBytesMax, drivers: { verify, mayDrive } })
+    const commits = sign && new Committing({ sign, clock })
+    this.committing = commits
+    this.#decider = new Stages({ self: links.self, retainBytesMax, drivers: { verify, mayDrive }, commits })
   }
 
   get retainBytesMax(): number {
@@ -167,10 +176,10 @@ class Service implements StageService {
     return this.#decider.retainBytesOf(model)
   }
 
-  add(engine: Engine, { model, layers, vocab, contextMax }: StageModel): void {
+  add(engine: Engine, { model, ...facts }: StageModel): void {
     const { start, end, hidden, edge, cacheTypes } = engine
     this.#engines.set(engineKey(model, start, end), engine)
-    const stage = { model, layers, hidden, edge, vocab, contextMax, start, end }
+    const stage = { model, ...facts, hidden, edge, start, end }
     const cacheBytes: StageFacts['cacheBytes'] = (tokensMax, type) => engine.cacheBytes(tokensMax, type)
     this.#feed({ kind: 'add', stage: { ...stage, cacheBytes, ...(cacheTypes === undefined ? {} : { cacheTypes }) } })
   }
@@ -207,7 +216,7 @@ class Service implements StageService {
     for (const controller of this.#connecting.values()) controller.abort(new Error('the stage service stops'))
     await Promise.all([...this.#channels.values()].map(channel => channel.close()))
     this.#timer?.stop()
-    this.#timer = undefined
+    this.committing?.stop()
   }
 
   /** @param options.isFull its peer has as many streams here as it may: this one is refused politely. */
@@ -315,13 +324,11 @@ class Service implements StageService {
       case 'free-engine':
         this.#free(effect.seat)
         break
-      case 'tail-lost':
-        this.#handlers.get(effect.session)?.onTailLost({
-          epoch: effect.epoch,
-          peer: effect.peer,
-          reason: effect.reason
-        })
+      case 'tail-lost': {
+        const { session, epoch, peer, reason } = effect
+        this.#handlers.get(session)?.onTailLost({ epoch, peer, reason })
         break
+      }
     }
   }
 
@@ -359,6 +366,7 @@ class Service implements StageService {
         () => this.#feed({ kind: 'opened', seat, ...cacheOf(engine, cache) }),
         (error: Error) => {
           this.#places.delete(seat)
+          this.committing?.freed(seat)
           // At least one byte, where others freed some meanwhile.
           const lacking = Math.max(1, chargedBytes - (engine.cacheBytesMax - engine.cacheBytesUsed))
           this.#feed({
@@ -372,6 +380,7 @@ class Service implements StageService {
       )
     const controller = new AbortController()
     this.#places.set(seat, { engine, model: stage.model, cache, controller, opening, running: undefined })
+    this.committing?.opened(seat, stage)
   }
 
   #compute(seat: SeatId, step: Step): void {
@@ -382,15 +391,16 @@ class Service implements StageService {
       output => {
         place.running = undefined
         this.#onStep?.(computedStep(model, step, output, this.#clock.nowMs() - givenMs))
+        this.committing?.computed(seat, step, output)
         this.#feed({
           kind: 'computed',
           seat,
           floor: engine.floor?.(cache) ?? 0,
           hidden: output.kind === 'hidden' ? output.bytes : undefined,
           ...(output.kind === 'tokens' ? { tokens: output.ids, scores: output.scores } : { tokens: undefined }),
-          prompt: output.prompt,
-          cost: output
+          ...{ prompt: output.prompt, cost: output }
         })
+        this.committing?.settle(seat)
       },
       (error: Error) => {
         place.running = undefined
@@ -423,6 +433,7 @@ class Service implements StageService {
         // An engine whose thread has ended holds no cache any more.
       }
       this.#places.delete(seat)
+      this.committing?.freed(seat)
       this.#feed({ kind: 'freed', seat })
     })()
     const others = this.#freeing.get(engine) ?? new Set()

@@ -21,6 +21,7 @@ import { type Came, DriverEnds } from './driver-ends.ts'
 import { checkOpen, checkTerms, checkTermsForStage, type Fault, whyNoCache, type DriverCheck } from './check.ts'
 import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import type { Frame, OpenFrame, RefuseReason } from './frame.ts'
+import type { Commits } from './seat-host.ts'
 import type { StageChannel } from './stage-channel.ts'
 import { Seat } from './seat.ts'
 import { Seating } from './seating.ts'
@@ -32,12 +33,15 @@ export interface StagesInit {
   /** Budget for what stages retain for replay, all sessions together. */
   readonly retainBytesMax: number
   readonly drivers: DriverCheck
+  /** @default stages commit to nothing */
+  readonly commits?: Commits | undefined
 }
 
 /** The sessions at one peer's stages. Call `handle` with everything that happens, and do what it returns, in order. */
 export class Stages {
   readonly self: PeerId
   readonly drivers: DriverCheck
+  readonly commits: Commits | undefined
   /** This peer is about to go: caches whose session has moved on do not hold it up. */
   leaving = false
   readonly #stages = new Map<string, StageFacts>()
@@ -52,9 +56,10 @@ export class Stages {
   #effects: StageEffect[] = []
   #nowMs = 0
 
-  constructor({ self, retainBytesMax, drivers }: StagesInit) {
+  constructor({ self, retainBytesMax, drivers, commits }: StagesInit) {
     this.self = self
     this.drivers = drivers
+    this.commits = commits
     this.#seating = new Seating({ host: this, retainBytesMax })
   }
 
@@ -284,7 +289,7 @@ export class Stages {
         return undefined
       }
       if (frame.kind !== 'close') return unexpected(`${frame.kind} has no place on the way down`)
-      seat.askedToClose(this.#nowMs)
+      seat.askedToClose(this.#nowMs, frame.commitTo)
       return undefined
     }
     if (role === 'lingering') return undefined
@@ -305,7 +310,7 @@ export class Stages {
       }
       if (frame.kind !== 'closed' || !seat.ending.waitsForNext)
         return unexpected(`${frame.kind} has no place on the way up`)
-      seat.nextClosed(frame.hops)
+      seat.nextClosed(frame)
       return undefined
     }
     if (role === 'driver') return this.#driven.onFrame(channel, frame, { bytes, readMs })
@@ -411,7 +416,7 @@ export class Stages {
         // Hops nearer to the tail give up sooner, so that those before them still hear what they know.
         const hops = seat.route.length
         const deadlineMs = (stageCloseMs * (hops - seat.hop)) / (hops + 1)
-        if (seat.ending.waitsForNext && now - seat.ending.sinceMs >= deadlineMs) seat.nextClosed([])
+        if (seat.ending.waitsForNext && now - seat.ending.sinceMs >= deadlineMs) seat.nextClosed({ hops: [] })
       } else if (
         seat.orphanedMs !== undefined &&
         now - seat.orphanedMs >= (this.leaving ? orphanLeavingMs : orphanGraceMs)

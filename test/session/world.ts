@@ -68,6 +68,7 @@ export class TestWorld {
   readonly #verify: Verify
   readonly peers = new Map<PeerId, TestPeer>()
   readonly model: ToyModel
+  readonly #commits: boolean
   /** Peers that have announced that they are about to go. */
   readonly leaving = new Set<PeerId>()
   /** Peers that stay, but whose stages placement is about to drop. */
@@ -79,11 +80,12 @@ export class TestWorld {
   /** Routes that sessions began on, in order. */
   readonly routes: (readonly Hop[])[] = []
 
-  /** @param init.verify @default one for signatures that cost nothing, as peers make them that bring none of their own */
-  constructor(init: MemoryWorldInit & { model?: ToyModel; verify?: Verify } = {}) {
+  /** @param init.commits stages commit to what they compute @param init.verify @default one for signatures that cost nothing, as peers make them that bring none of their own */
+  constructor(init: MemoryWorldInit & { model?: ToyModel; verify?: Verify; commits?: boolean } = {}) {
     this.links = new MemoryWorld(init)
     this.#verify = init.verify ?? verify
     this.model = init.model ?? toy
+    this.#commits = init.commits ?? false
   }
 
   /** Adds a peer that serves these layer ranges; over links of this world unless it brings its own. */
@@ -100,6 +102,7 @@ export class TestWorld {
       links,
       retainBytesMax,
       verify: this.#verify,
+      sign: this.#commits ? (init.sign ?? signerOf(id)) : undefined,
       onViolation: (remote, kind, message) => violations.push([remote, kind, message])
     })
     const peer: TestPeer = { id, links, stages, sign: init.sign ?? signerOf(id), probes: [], violations }
@@ -122,7 +125,8 @@ export class TestWorld {
         model: modelId,
         layers: this.model.layers,
         vocab: this.model.vocab,
-        contextMax: this.model.contextMax
+        contextMax: this.model.contextMax,
+        numericClass: 'toy'
       })
     }
     this.peers.set(id, peer)

@@ -489,7 +489,8 @@ describe('a frame that no session could mean is refused', () => {
                 gatherMs: 0,
                 reused: 0
               }
-            ]
+            ],
+            commitments: []
           }
           f.close = undefined
         },

@@ -45,6 +45,7 @@ test('rules are numbered without a gap, and each one is cited by a test', () => 
     'stage/filters.test.ts',
     'stage/logprobs.test.ts',
     'stage/masks.test.ts',
+    'stage/commitment.test.ts',
     'session/pace.test.ts',
     'session/session.test.ts',
     'session/recovery.test.ts',
