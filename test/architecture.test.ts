@@ -18,6 +18,7 @@ const arrows: Record<string, readonly string[]> = {
   model: ['disk', 'base'],
   engine: ['model', 'disk', 'base'],
   stage: ['engine', 'model', 'protocols', 'base'],
+  check: ['stage', 'engine', 'model', 'protocols', 'base'],
   supply: ['model', 'protocols', 'base'],
   keep: ['protocols', 'disk', 'base'],
   infer: ['engine', 'model', 'swarm/record', 'protocols', 'base'],
@@ -28,6 +29,7 @@ const arrows: Record<string, readonly string[]> = {
   serving: ['route', 'stage', 'supply', 'engine', 'model', 'swarm', 'disk', 'base'],
   peer: [
     'serving',
+    'check',
     'infer',
     'keep',
     'audit',
@@ -48,6 +50,7 @@ const arrows: Record<string, readonly string[]> = {
   'index.ts': [
     'doctor',
     'peer',
+    'check',
     'keep',
     'session',
     'route',
@@ -67,6 +70,7 @@ const arrows: Record<string, readonly string[]> = {
   protocols: [],
   sim: [
     'peer',
+    'check',
     'serving',
     'protocols',
     'session',
@@ -100,7 +104,7 @@ const doers = [
   /^src\/trust\/(sealing|signing-key)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
   /^src\/scrub\/scrub-worker\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|audit-report|own-disk|own-graphs|own-metrics|own-scrubbing|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|model-signing|trusted-signers|folder-signing|enrolment|revoking|known-members|membership-warnings)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|audit-report|own-checks|own-disk|own-graphs|own-metrics|own-scrubbing|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|model-signing|trusted-signers|folder-signing|enrolment|revoking|known-members|membership-warnings)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]
@@ -315,7 +319,7 @@ function checkArrow(
   if (!isSurface && (other === 'errors.ts' || other === 'limits.ts')) return
   if (
     contracts.includes(target) &&
-    ['stage', 'session', 'supply', 'keep', 'infer', 'serving', 'peer', 'sim'].includes(room)
+    ['stage', 'session', 'check', 'supply', 'keep', 'infer', 'serving', 'peer', 'sim'].includes(room)
   ) {
     if (!typeOnly) say(`${target} is a contract: import its types only`)
     return

@@ -1,6 +1,13 @@
 /** One answer as it comes: what its events mean to a client, until it ends or a stop string does. */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Generation, GenerationEvent, PromptToken, ScrubCounts, Token } from '../index.ts'
+import {
+  type Generation,
+  type GenerationEvent,
+  type PromptToken,
+  type ScrubCounts,
+  SessionFailedError,
+  type Token
+} from '../index.ts'
 import { knownBlockTokens, knownWaitMs } from './limits.ts'
 import type { ScoredToken } from './logprobs.ts'
 import { Stops } from './stop.ts'
@@ -68,6 +75,13 @@ export async function* answerPieces(
       const { value: event, done } = await events.next()
       if (done === true) break
       take(event, taken)
+      if (event.event === 'refuted') {
+        // What is out cannot be taken back, and this is no beginning of the answer that comes now.
+        throw new SessionFailedError(
+          `${event.peer}, which has computed of this answer, computes something else: ask again`,
+          ''
+        )
+      }
       if (event.event === 'prompt') {
         yield { kind: 'prompt', tokens: event.tokens }
       } else if (event.event === 'token' && event.part === 'thinking') {

@@ -39,6 +39,8 @@ export interface AuditRequest {
   readonly ms: number
   /** SHA-256, in hex digits, of the ids of these tokens, each of them 4 bytes, the lowest first; null where there is none. */
   readonly answer: string | null
+  /** Peers that were found to compute something else, whose tokens were computed anew. @default none */
+  readonly refuted?: readonly PeerId[]
 }
 
 /** What a line has before all else. `n`: its number, from 1. `prev`: SHA-256 of the line before it, in hex digits. */

@@ -175,6 +175,10 @@ export function showEvent(): (event: GenerationEvent) => void {
       news(`skein: waiting: ${event.message}`)
     } else if (event.event === 'lost') {
       news(`${whatIsLost(event)}; going on without it`)
+    } else if (event.event === 'refuted') {
+      news(
+        `skein: ${shortPeer(event.peer)} has computed something else than it should: the ${event.tokens} tokens above are void, and come again`
+      )
     } else if (event.event === 'cut') {
       news(`${shortPeer(event.peer)} and ${shortPeer(event.next)} do not hear each other; going another way`)
     } else if (event.event === 'recovered') {

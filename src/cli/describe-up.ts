@@ -58,6 +58,7 @@ export function describeUp(program: Command, context: CommandContext): void {
       '--audit',
       'keep a log of the requests that this peer drives, chained and signed: who asked which model, over whom, and a digest of the answer; skein audit reads it (default: none)'
     )
+    .option('--no-check-work', 'have no work of others checked, and sign none that is done here (default: some is)')
     .addOption(scrub())
     .option(
       '--scrub-country <code>',

@@ -51,10 +51,22 @@ export function describeStatus(seen: Status): string[] {
     ...(seen.prefixes === undefined || seen.prefixes.bytes + seen.prefixes.reused === 0
       ? []
       : [describePrefixes(seen.prefixes)]),
+    ...describeWork(seen.peers),
     ...(violations.length === 0
       ? []
       : [`protocol violations by other peers: ${violations.map(([kind, count]) => `${kind} ${count}`).join(', ')}`])
   ]
+}
+
+/** What checks say of the peers that have computed for this one. */
+function describeWork(peers: readonly PeerStatus[]): string[] {
+  return peers.flatMap(({ id, work }) => {
+    // A peer of an older version says nothing of it.
+    if (work === undefined || (work.sessions === 0 && work.state === 'unchecked')) return []
+    const { state, sessions, passed, reason } = work
+    const counts = `${passed} checks passed in ${sessions} sessions`
+    return [`work of ${shortPeer(id)}: ${state}, ${counts}${reason === null ? '' : `: ${reason}`}`]
+  })
 }
 
 function describeDraft({ name, ready, state, bytes }: DraftStatus): string {

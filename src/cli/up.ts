@@ -41,6 +41,7 @@ export interface UpFlags extends HttpFlags {
   readonly engine?: 'wasm' | 'onnx'
   readonly audit?: boolean
   readonly requireSigned?: string[]
+  readonly checkWork?: boolean
   readonly json?: boolean
   readonly scrub?: boolean
   readonly scrubCountry?: string
@@ -164,6 +165,7 @@ function peerInit(flags: UpFlags): PeerInit {
     ...(traceEvery === undefined ? {} : { traceEvery }),
     ...(flags.requireSigned === undefined ? {} : { requireSigned: flags.requireSigned }),
     ...(flags.audit === undefined ? {} : { audit: flags.audit }),
+    ...(flags.checkWork === undefined ? {} : { checkWork: flags.checkWork }),
     ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
   }
 }

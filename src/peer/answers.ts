@@ -197,6 +197,14 @@ export class WatchedAnswer implements AnswerWatcher {
         this.#news({ what: 'recovered', ms, replayedTokens, route })
         break
       }
+      case 'refuted':
+        this.#tokens = 0
+        this.#stop = undefined
+        this.#lost += 1
+        this.#state = 'recovering'
+        metrics.lost('refuted', true)
+        this.#news({ what: 'lost', peer: event.peer, reason: 'refuted', charged: true })
+        break
       case 'trace':
         this.#traced(event)
         break

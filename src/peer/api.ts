@@ -152,6 +152,12 @@ export interface PeerInit {
    */
   requireSigned?: readonly string[]
   /**
+   * Have the work of others checked: after some answers one hop of the route is computed again, here or by others of its class, and who has signed
+   * something else computes for this peer no more. Stages of this peer say what they computed, so that others can check it, too.
+   * @default true
+   */
+  checkWork?: boolean
+  /**
    * Replace personal data in all that this peer is asked, as with {@link GenerateOptions.scrub}: no request can do without.
    * @default false: where a request asks for it
    */

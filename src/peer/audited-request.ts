@@ -25,7 +25,9 @@ interface AuditedRequestInit {
 
 export class AuditedRequest {
   readonly #init: AuditedRequestInit
-  readonly #digest = sha256.create()
+  /** Of the tokens that count. */
+  #digest = sha256.create()
+  readonly #refuted: PeerId[] = []
   #model: { readonly id: ModelId; readonly precision: string | null } | undefined
   #route: readonly AuditHop[] = []
   readonly #changes: { readonly atMs: number; readonly route: readonly AuditHop[] }[] = []
@@ -41,7 +43,10 @@ export class AuditedRequest {
 
   told(event: GenerationEvent): void {
     if (event.event === 'token') this.#digest.update(bytesOfId(event.id))
-    else if (event.event === 'route') this.#routed(event.hops)
+    else if (event.event === 'refuted') {
+      this.#digest = sha256.create()
+      this.#refuted.push(event.peer)
+    } else if (event.event === 'route') this.#routed(event.hops)
     else if (event.event === 'recovered') this.#routed(event.route)
     else if (event.event === 'conversation') this.#promptTokens = event.tokens
     else if (event.event === 'done') this.#promptTokens = event.promptIds.length
@@ -64,7 +69,8 @@ export class AuditedRequest {
       tokens,
       outcome,
       ms: Math.round(totalMs),
-      answer: tokens === 0 ? null : bytesToHex(this.#digest.digest())
+      answer: tokens === 0 ? null : bytesToHex(this.#digest.digest()),
+      ...(this.#refuted.length === 0 ? {} : { refuted: this.#refuted })
     })
   }
 

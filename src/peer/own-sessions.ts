@@ -1,5 +1,6 @@
 /** The sessions that this peer drives: what each of them works with. */
 import type { Clock, Timer } from '../base/clock.ts'
+import type { WorkChecks } from '../check/service.ts'
 import type { ModelId, PeerId } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Sampling } from '../engine/engine.ts'
@@ -7,7 +8,6 @@ import { type EngineFactory, engineFor } from '../engine/factory.ts'
 import {
   CorruptShardError,
   InvalidOptionError,
-  NotAdmittedError,
   PeerLeavingError,
   PromptTooLongError,
   UnknownModelError
@@ -39,7 +39,9 @@ import type { Supply } from '../supply/service.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Gathering, Swarm } from '../swarm/swarm.ts'
 import type { GenerateOptions } from './api.ts'
+import { checkMayDrive } from './may-drive.ts'
 import type { KeptSessionInit, KeptSessions } from './kept-sessions.ts'
+import { checking } from './own-checks.ts'
 import { OwnDrafts } from './own-drafts.ts'
 import { modelCoverage } from './status.ts'
 
@@ -85,6 +87,8 @@ interface OwnSessionsInit {
   readonly supply: Supply
   readonly seeker: Seeker
   readonly serving: Serving
+  /** @default nobody is checked */
+  readonly checks?: Pick<WorkChecks, 'ended' | 'refuted'> | undefined
   readonly kept: Pick<KeptSessions, 'keep'>
   readonly drafter?: SessionParts['drafter']
   readonly onWarning: (message: string) => void
@@ -211,7 +215,7 @@ export class OwnSessions {
       ...(keep === undefined ? {} : { keep }),
       suspects: () => this.#init.swarm.suspects().union(this.#mute.all(this.#init.clock.nowMs())),
       onMute: peer => this.#mute.add(peer, this.#init.clock.nowMs(), { forMs: muteExcludeMs }),
-      ...this.#ofPeers(model.id),
+      ...this.#ofPeers(model),
       ...drafts,
       grammar,
       scrub: this.#init.scrub?.(scrub),
@@ -322,13 +326,14 @@ export class OwnSessions {
   }
 
   /** What this peer knows of others that serve a model, and of itself. */
-  #ofPeers(model: ModelId): Pick<SessionParts, 'stoodStillMs' | 'hears' | 'keepsWaiting' | 'knowsDrafts' | 'speedOf'> {
+  #ofPeers(model: StoredModel): Partial<SessionParts> {
     return {
+      ...checking(this.#init.checks, model),
       stoodStillMs: () => this.#stoodStillMs(),
       hears: peer => this.#init.swarm.hears(peer),
       keepsWaiting: peer => this.#speaks(peer, waitingRevision),
       knowsDrafts: peer => this.#speaks(peer, draftsRevision),
-      speedOf: hop => this.#speedOf(hop, model)
+      speedOf: hop => this.#speedOf(hop, model.id)
     }
   }
 
@@ -439,12 +444,5 @@ export class OwnSessions {
       ...shape,
       name: `${nameWithId(shape)}, which is not the ${namesakes.map(describeOffer).join(' or the ')},`
     }
-  }
-}
-
-/** @throws {NotAdmittedError} when this peer's certificate gives it no sessions */
-function checkMayDrive({ id, membership }: Pick<Swarm, 'id' | 'membership'>): void {
-  if (membership?.may(id, 'driver') === false) {
-    throw new NotAdmittedError('this machine may ask nothing: its certificate does not have the role driver')
   }
 }

@@ -10,6 +10,7 @@ import type { Verify } from '../base/signature.ts'
 import type { Keeper } from '../disk/keeping.ts'
 import type { EngineFactory } from '../engine/factory.ts'
 import type { Store } from '../model/store.ts'
+import type { Refuted, WorkChecks } from '../check/service.ts'
 import { Looking } from '../route/looking-service.ts'
 import { Routing } from '../route/routing-service.ts'
 import { Searches } from '../route/searches.ts'
@@ -28,6 +29,7 @@ import type { Asker, Operation, WatchedAnswer } from './answers.ts'
 import type { GenerateOptions } from './api.ts'
 import { Departure } from './departure.ts'
 import { loadAnnounceMs } from './limits.ts'
+import { createChecks } from './own-checks.ts'
 import { OwnSessions, type SessionGrammars, type SessionTokenizers } from './own-sessions.ts'
 import type { KeptSessions } from './kept-sessions.ts'
 import { speaksWithUs } from './status.ts'
@@ -60,6 +62,8 @@ export interface PeerPartsInit {
   readonly room?: SupplyInit['room']
   /** As with `SupplyInit.signatures`. */
   readonly signatures?: SupplyInit['signatures']
+  /** Told of each peer that was found out by a check of its work. @default nobody is checked, and stages commit to nothing */
+  readonly onRefuted?: ((refuted: Refuted) => void) | undefined
   readonly onWarning: (message: string) => void
   /** A stage began or ceased to serve. */
   readonly onStage: (stage: StageOffer) => void
@@ -92,6 +96,8 @@ export class PeerParts {
   /** Those that this peer drives. */
   readonly sessions: OwnSessions
   readonly departure: Departure
+  /** Of the work of others; undefined where nobody is checked. */
+  readonly checks: WorkChecks | undefined
 
   /** Starts to serve stages and weights; what is begun is ended by `ends`. No model is served yet: see {@link follow}. */
   static async start(init: PeerPartsInit, ends: End[]): Promise<PeerParts> {
@@ -103,6 +109,7 @@ export class PeerParts {
       retainBytesMax: 0,
       clock,
       verify,
+      sign: init.onRefuted && swarm.sign,
       mayDrive: mayDriveOf(swarm.membership),
       onViolation,
       ...(init.onStep === undefined ? {} : { onStep: init.onStep })
@@ -121,6 +128,8 @@ export class PeerParts {
     })
     ends.push(() => supply.stop())
     const parts = new PeerParts(init, stages, supply)
+    await parts.checks?.start()
+    ends.push(async () => parts.checks?.stop())
     ends.push(() => parts.serving.stop())
     return parts
   }
@@ -138,8 +147,17 @@ export class PeerParts {
       searches: this.#searches,
       clock
     })
+    const { onRefuted } = init
+    const refuted = (found: Refuted): void => {
+      onRefuted?.(found)
+      // Others load what it claims to serve, and routes go around it.
+      this.#met()
+      this.serving.changed()
+    }
+    this.checks = onRefuted && createChecks({ ...init, stages, serving: () => this.serving, onRefuted: refuted })
+    const shuns = (peer: PeerId): boolean => this.checks?.refuted.has(peer) === true
     this.seeker = new Seeker({ store: init.store, swarm, supply, clock })
-    this.serving = new Serving({ ...init, stages, supply, seeker: this.seeker, searches: this.#searches })
+    this.serving = new Serving({ ...init, shuns, stages, supply, seeker: this.seeker, searches: this.#searches })
     this.sessions = new OwnSessions({
       ...init,
       routing: this.#routing,
@@ -147,6 +165,7 @@ export class PeerParts {
       supply,
       seeker: this.seeker,
       serving: this.serving,
+      checks: this.checks,
       leaving: this.#leaving,
       isDraining: () => this.departure.isDraining,
       orEnding: signal => this.orEnding(signal)
@@ -254,7 +273,7 @@ export class PeerParts {
       this.#init.swarm.records().flatMap(({ record, connected, contact }) => {
         const isAtHand = connected || contact || record.peer === this.#init.swarm.id
         const view = isAtHand ? viewOf(record, model.id) : undefined
-        if (view === undefined || !speaksWithUs(record)) return []
+        if (view === undefined || !speaksWithUs(record) || this.checks?.refuted.has(record.peer) === true) return []
         return placement?.isDoubtful(view.peer) === true ? [{ ...view, isDoubtful: true }] : [view]
       })
     )

@@ -22,6 +22,7 @@ import { membershipWarnings } from './membership-warnings.ts'
 import { chooseModel, chooseModels, type ChosenModel } from './choose-models.ts'
 import { minBudgetBytes, minDiskBytes } from './limits.ts'
 import { startAudit } from './own-audit.ts'
+import { refutedSentence } from './own-checks.ts'
 import { OwnScrubbing } from './own-scrubbing.ts'
 import { RunningPeer } from './running-peer.ts'
 import { knownSignatures, whyUnsigned } from './model-signing.ts'
@@ -103,6 +104,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       budgetBytes: mayServe ? memoryBytes : 0,
       diskBytes,
       threads,
+      onRefuted: init.checkWork === false ? undefined : refuted => warn(refutedSentence(refuted)),
       signal: AbortSignal.any([signal, swarm.yielding]),
       ends
     })

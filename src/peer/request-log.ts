@@ -17,7 +17,7 @@ import {
 export interface Happening {
   /** Since the request, in ms. */
   readonly atMs: number
-  readonly what: 'route' | 'waiting' | 'lost' | 'cut' | 'recovered'
+  readonly what: 'route' | 'waiting' | 'lost' | 'cut' | 'recovered' | 'refuted'
   /** Which peer, why, how long: in words, without any of the text. */
   readonly message: string
 }
@@ -127,6 +127,10 @@ export class LoggedRequest {
     } else if (event.event === 'recovered') {
       this.#route = event.route
       this.#happens('recovered', `after ${Math.round(event.ms)} ms, ${event.replayedTokens} tokens replayed`)
+    } else if (event.event === 'refuted') {
+      this.#tokens = 0
+      this.#state = 'running'
+      this.#happens('refuted', `${event.peer} has signed what it did not compute: ${event.tokens} tokens are void`)
     } else if (event.event === 'stopped') {
       this.#state = 'answered'
       this.#endMs = this.#nowMs()

@@ -47,7 +47,7 @@ import { OwnDisk } from './own-disk.ts'
 import { type Embeddings, heardFrom, OwnGraphs } from './own-graphs.ts'
 import { OwnMetrics } from './own-metrics.ts'
 import { OwnScrubbing } from './own-scrubbing.ts'
-import { PeerParts } from './parts.ts'
+import { PeerParts, type PeerPartsInit } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
 import { fetchesOf, linksOf, membershipOf, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
 
@@ -95,8 +95,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     this.#engines = engines
     this.#scrub = scrub
     this.id = swarm.id
-    this.#swarm = swarm
-    this.#swarmName = swarmName
+    ;[this.#swarm, this.#swarmName] = [swarm, swarmName]
     this.#store = store
     this.#signatures = signatures
     this.#keeping = keeping
@@ -117,6 +116,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     budgetBytes,
     diskBytes,
     threads,
+    onRefuted,
     signal,
     ends
   }: {
@@ -127,6 +127,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     budgetBytes: number
     diskBytes?: number | undefined
     threads: number
+    onRefuted?: PeerPartsInit['onRefuted']
     signal: AbortSignal
     ends: End[]
   }): Promise<void> {
@@ -165,6 +166,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
         clock,
         rng: this.#rng,
         onWarning: this.#warn,
+        onRefuted,
         watch: (operation, signal, asker) => this.#metrics.answers.begin(operation, signal, asker),
         onStep: step => this.#metrics.step(step),
         room: (what, files) => this.#disk.reserve(what, files),
@@ -328,7 +330,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       swarm: this.#swarmName,
       peers: records.map(peer => {
         const usedBytes = peer.record.peer === this.id ? this.#serving.usedBytes : null
-        return peerStatus(peer, usedBytes, this.#clock.wallMs())
+        return peerStatus(peer, usedBytes, this.#clock.wallMs(), this.#parts.checks?.status(peer.record.peer))
       }),
       models: modelStatuses(records, this.id, model => {
         const served = this.#serving.get(model)

@@ -1,5 +1,6 @@
 /** What a peer knows of its swarm, as it is shown: plain data made from live records. Pure. */
 import type { ModelId, PeerId, Range } from '../base/ids.ts'
+import type { WorkStatus } from '../check/known.ts'
 import { commonRevision } from '../base/protocol.ts'
 import type { PrefixStats } from '../engine/engine.ts'
 import type { DiskStatus } from '../model/disk-budget.ts'
@@ -60,6 +61,8 @@ export interface PeerStatus {
   readonly clockMs?: number
   /** Whether this peer has a connection with it now: routes from here use no others. True for this peer. */
   readonly connected: boolean
+  /** What checks of its work say, as far as this peer had any. Absent for this peer, and where nobody is checked. */
+  readonly work?: WorkStatus
 }
 
 /** What live peers serve of one model. */
@@ -188,7 +191,8 @@ export interface ListedPeer {
 export function peerStatus(
   { record, addresses, ageMs, connected }: ListedPeer,
   usedBytes: number | null,
-  wallMs: number
+  wallMs: number,
+  work?: WorkStatus
 ): PeerStatus {
   const self = usedBytes !== null
   return {
@@ -212,7 +216,8 @@ export function peerStatus(
     ageMs,
     // A seq is the clock of whoever made the record (rule R3).
     ...(self ? {} : { clockMs: Math.round(record.seq - (wallMs - ageMs)) }),
-    connected: self || connected
+    connected: self || connected,
+    ...(self || work === undefined ? {} : { work })
   }
 }
 

@@ -5,7 +5,7 @@
 import { unlessAborted } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { type End, endAll } from '../base/ends.ts'
-import type { Range } from '../base/ids.ts'
+import type { PeerId, Range } from '../base/ids.ts'
 import type { Rng } from '../base/rng.ts'
 import { type Engine, prefixesOf, type PrefixStats } from '../engine/engine.ts'
 import type { Keeper } from '../disk/keeping.ts'
@@ -45,6 +45,8 @@ export interface ServedModelInit {
   readonly roomBytes: () => number
   readonly pinned: Range | null
   readonly threads: number
+  /** Whether nothing is planned with a peer: what it computes is wrong. @default with everybody */
+  readonly shuns?: ((peer: PeerId) => boolean) | undefined
   readonly onWarning: (message: string) => void
   /** What it announces, holds on disk or retains has changed. */
   readonly onChange: () => void
@@ -136,7 +138,8 @@ export class ServedModel {
       peers: () =>
         init.swarm.records().flatMap(({ record, connected, linked, unreachable }) => {
           // No plan counts on who is known by hearsay alone, nor costs the time to weigh them.
-          const view = !linked ? undefined : viewOf(record, this.shape.id)
+          const isOut = !linked || init.shuns?.(record.peer) === true
+          const view = isOut ? undefined : viewOf(record, this.shape.id)
           return view === undefined ? [] : [{ view, connected, unreachable }]
         }),
       load: (range, options) => this.#load(range, options),
@@ -247,6 +250,12 @@ export class ServedModel {
     }))
   }
 
+  /** What computes exactly these layers here, in its numeric class; undefined where they are not loaded. */
+  engineOf(range: Range): { readonly engine: Engine; readonly numericClass: string } | undefined {
+    const engine = this.#loaded.find(each => sameRange(each.range, range))?.engine
+    return engine && { engine, numericClass: this.#measured.numericClass }
+  }
+
   /** Notes how busy its stages are; to be called about once a second. True when what is announced of that has changed. */
   sample(nowMs: number): boolean {
     let hasChanged = false
@@ -308,7 +317,7 @@ export class ServedModel {
       throw error
     }
     const { layers, vocab, contextMax } = manifest.config
-    stages.add(engine, { model: model.id, layers, vocab, contextMax })
+    stages.add(engine, { model: model.id, layers, vocab, contextMax, numericClass: this.#measured.numericClass })
     this.#set(this.#loaded.map(stage => (sameRange(stage.range, range) ? { ...stage, engine } : stage)))
     // The budget may be another one than when its loading began.
     this.#share()

@@ -4,7 +4,7 @@
  */
 import { type Clock, systemClock } from '../base/clock.ts'
 import { systemRng } from '../base/entropy.ts'
-import type { ContentId, ModelId, Range } from '../base/ids.ts'
+import type { ContentId, ModelId, PeerId, Range } from '../base/ids.ts'
 import { type End, endAll } from '../base/ends.ts'
 import type { Rng } from '../base/rng.ts'
 import type { Keeper } from '../disk/keeping.ts'
@@ -48,6 +48,8 @@ export interface ServingInit {
   /** For weights and caches of all models; 0 for a peer that holds no layers. */
   readonly budgetBytes: number
   readonly searches: Searches
+  /** As with `ServedModelInit.shuns`. */
+  readonly shuns?: ((peer: PeerId) => boolean) | undefined
   readonly onWarning: (message: string) => void
   /** A stage began or ceased to serve. */
   readonly onStage: (stage: StageOffer) => void
@@ -157,7 +159,7 @@ export class Serving {
     if (isStoredGraph(model)) return this.#addGraph(model, { pinned, signal })
     const engines = checkServable(model, { engines: this.#init.engines, budgetBytes: this.#budgetBytes, pinned })
     if (this.#models.has(model.id)) return
-    const { dataDir, keeping, store, swarm, stages, supply, threads, searches, onWarning, onStage, onFetch } =
+    const { dataDir, keeping, store, swarm, stages, supply, threads, searches, shuns, onWarning, onStage, onFetch } =
       this.#init
     const held = await store.held(model)
     signal.throwIfAborted()
@@ -178,6 +180,7 @@ export class Serving {
         pinned,
         threads,
         searches,
+        shuns,
         onWarning,
         onChange: () => this.announce(),
         onStage,

@@ -3,7 +3,7 @@ import type { PromptScores, TokenScore } from '../engine/scores.ts'
 import { SessionFailedError } from '../errors.ts'
 import type { Hop } from '../route/view.ts'
 import type { HopStats } from '../stage/frame.ts'
-import type { GenerationEvent, HopReport, PromptToken, Scored } from './generation.ts'
+import type { Answer, GenerationEvent, HopReport, PromptToken, Scored } from './generation.ts'
 import type { SessionOptions } from './options.ts'
 import type { SessionParts, SessionTokenizer, Timed } from './parts.ts'
 import { AnswerParts } from './thinking.ts'
@@ -18,6 +18,7 @@ export async function* detokenize(
   let stream: ReturnType<SessionTokenizer['stream']> | undefined
   let promptIds: readonly number[] = []
   let parts: AnswerParts | undefined
+  let thoughts: ConstructorParameters<typeof AnswerParts>[0] | undefined
   const ids: number[] = []
   /** How many of them were there before. */
   let before = 0
@@ -42,6 +43,7 @@ export async function* detokenize(
       yield { event: 'prompt', tokens: await promptTokens(tokenizer, promptIds, output, signal) }
     } else if (output.kind === 'conversation') {
       const { ids, droppedTurns, thinking } = output.prompt
+      thoughts = thinking
       if (thinking !== undefined) parts = new AnswerParts(thinking)
       yield { event: 'conversation', tokens: ids.length, droppedTurns }
     } else if (output.kind === 'token') {
@@ -62,30 +64,22 @@ export async function* detokenize(
       isStopped = true
       yield { event: 'stopped', stop: output.stop, text: rest }
     } else if (output.kind === 'end') {
-      const { outcome, route, exact, hops, drafts, bytesSent } = output
+      const { outcome } = output
       if (outcome.kind === 'cancelled') throw signal?.reason ?? new SessionFailedError('the answer was cancelled', text)
       if (outcome.kind === 'failed') throw outcome.error ?? new SessionFailedError(outcome.message, text)
       const fresh = ids.length - before
       // Of an answer that was complete before it was resumed.
       if (!isStopped && fresh === 0 && outcome.stop === 'eos') text += await stream!.push([], { last: true, signal })
-      const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
-      yield {
-        event: 'done',
-        text,
-        promptIds,
-        ids,
-        stop: outcome.stop,
-        timing: {
-          firstTokenMs: firstMs - startMs,
-          totalMs: lastMs - startMs,
-          // Between the first and the last token: the prompt's share is in firstTokenMs.
-          tokensPerSecond: fresh > 1 ? ((fresh - 1) * 1000) / (lastMs - firstMs) : 0
-        },
-        bytesPerToken: fresh > 0 ? bytes / fresh : 0,
-        exact,
-        hops: hops.flatMap(stats => report(stats, route)),
-        drafts
-      }
+      const times = { startMs, firstMs, lastMs }
+      yield done(output, outcome.stop, { text, promptIds, ids, fresh, times })
+    } else if (output.kind === 'refuted') {
+      const tokens = ids.length - before
+      ids.length = before
+      isStopped = false
+      stream = tokenizer.stream(promptIds)
+      text = before > 0 ? await stream.push(ids, { signal }) : ''
+      if (thoughts !== undefined) parts = new AnswerParts(thoughts)
+      yield { event: 'refuted', peer: output.peer, tokens }
     } else if (output.kind === 'trace') {
       const { lap } = output
       yield { event: 'trace', ...lap, startMs: lap.startMs - startMs }
@@ -93,6 +87,37 @@ export async function* detokenize(
       const { kind, atMs: _, ...rest } = output
       yield { event: kind, ...rest } as GenerationEvent
     }
+  }
+}
+
+/** The summary of an answer. @param fresh of its tokens, how many are of this session */
+function done(
+  { route, exact, hops, drafts, bytesSent }: Extract<Timed, { kind: 'end' }>,
+  stop: Answer['stop'],
+  {
+    fresh,
+    times: { startMs, firstMs, lastMs },
+    ...said
+  }: Pick<Answer, 'text' | 'promptIds' | 'ids'> & {
+    readonly fresh: number
+    readonly times: { readonly startMs: number; readonly firstMs: number; readonly lastMs: number }
+  }
+): GenerationEvent {
+  const bytes = hops.reduce((sum, hop) => sum + hop.bytesOut + hop.bytesBack, bytesSent)
+  return {
+    event: 'done',
+    ...said,
+    stop,
+    timing: {
+      firstTokenMs: firstMs - startMs,
+      totalMs: lastMs - startMs,
+      // Between the first and the last token: the prompt's share is in firstTokenMs.
+      tokensPerSecond: fresh > 1 ? ((fresh - 1) * 1000) / (lastMs - firstMs) : 0
+    },
+    bytesPerToken: fresh > 0 ? bytes / fresh : 0,
+    exact,
+    hops: hops.flatMap(stats => report(stats, route)),
+    drafts
   }
 }
 

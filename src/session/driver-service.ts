@@ -74,6 +74,9 @@ export class Driver {
   #waitingSinceMs: number | undefined
   /** What it was last said to wait for. */
   #waitingFor: string | undefined
+  /** Peers of the routes that it has begun on. */
+  readonly #taken = new Set<PeerId>()
+  #refuted: PeerId | undefined
   readonly #onAbort = (): void => this.#feed({ kind: 'cancel' })
   readonly #ending: AbortSignal | undefined
   readonly #onEnding = (): void => this.#feed({ kind: 'cancel', message: (this.#ending!.reason as Error).message })
@@ -129,6 +132,7 @@ export class Driver {
       speedOf: parts.speedOf,
       stepBytes: parts.stepBytes,
       traced: options.trace,
+      commits: parts.check !== undefined,
       stop: stopAt({ eosIds: maxTokens === 0 ? [] : model.eosIds, maxTokens: drawn })
     })
     this.#drive = stages.drive(session, {
@@ -142,6 +146,11 @@ export class Driver {
       onTailLost: ({ epoch, reason }) => this.#feed({ kind: 'tail-lost', epoch, reason })
     })
     this.#timer = this.#clock.every(routeRetryMs, () => this.#tick()).unref()
+  }
+
+  /** A peer on a route of this session that was found out meanwhile, by a check of another one: nothing of the answer counts. */
+  get refuted(): PeerId | undefined {
+    return this.#refuted
   }
 
   async *outputs(): AsyncGenerator<Timed> {
@@ -195,9 +204,18 @@ export class Driver {
 
   #tick(): void {
     this.#feed({ kind: 'tick' })
+    this.#lookForRefuted()
     const those = this.#parts.leaving?.(this.#session.route) ?? nobody
     // That they stay after all must be known, too.
     if (those.size > 0 || this.#session.leaving.size > 0) this.#feed({ kind: 'leaving', those })
+  }
+
+  #lookForRefuted(): void {
+    const all = this.#parts.refuted?.() ?? nobody
+    if (all.size === 0 || this.#refuted !== undefined) return
+    this.#refuted = this.#taken.intersection(all).values().next().value
+    if (this.#refuted !== undefined)
+      this.#feed({ kind: 'cancel', message: `${this.#refuted} has computed something else` })
   }
 
   /** Hands one event to the decider and does what it asks; what happens meanwhile waits its turn. */
@@ -252,6 +270,7 @@ export class Driver {
         this.#drive.admit(effect.epoch, effect.tail)
         break
       case 'connect':
+        for (const { peer } of this.#session.route) this.#taken.add(peer)
         this.#parts.onRoute?.(this.#session.route)
         void this.#connect(effect.epoch, effect.peer)
         break

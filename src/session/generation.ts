@@ -133,6 +133,12 @@ export type GenerationEvent =
       /** See {@link Answer.exact}: true means that what follows is the same as without the loss. */
       readonly exact: boolean
     }
+  /**
+   * A peer that has computed a part of the answer was found out by a check of its work: it has signed something else than it should have
+   * computed. All `tokens` of the answer so far are void, whether it had `stopped` or not: they are computed anew without that peer, and come
+   * again from the first. What was shown to somebody cannot be taken back; `done` has what counts. In `promptLogprobs` the prompt comes again, too.
+   */
+  | { readonly event: 'refuted'; readonly peer: PeerId; readonly tokens: number }
   /** Where the time of one lap went, one lap later; of an answer with `trace`. `startMs`: since the request. */
   | ({ readonly event: 'trace' } & TracedLap)
   /** A problem that does not end the answer, in one sentence: the session is kept by fewer peers than it should. */

@@ -14,6 +14,7 @@ import type { ViolationKind } from '../stage/event.ts'
 import type { StageService } from '../stage/service.ts'
 import type { Links } from '../swarm/links.ts'
 import type { Drafter, DrafterInit } from './drafter.ts'
+import type { Committed } from './committed.ts'
 import type { SessionReport, Stop } from './event.ts'
 import type { DraftModelInit } from './init.ts'
 import type { AnnouncedSpeed } from './patience.ts'
@@ -165,6 +166,15 @@ export interface SessionParts {
   onToken?: (route: readonly Hop[]) => void
   /** Keeps the session with other peers from the moment it is asked. @default nobody does */
   keep?: SessionKeep
+  /**
+   * Looks at what the hops of an answer have committed to, and may have one of them checked; who was found out, if anybody. It does not throw.
+   *
+   * @param computeMs of all hops
+   * @default nobody is checked, and hops commit to nothing
+   */
+  check?: (committed: Committed, computeMs: number, options: { signal: AbortSignal }) => Promise<PeerId | undefined>
+  /** Peers that were found out, by whoever checked them: nothing that they have computed counts. @default none */
+  refuted?: () => ReadonlySet<PeerId>
   /** Called when a hop was left out because it did not answer: other sessions do well to go around it, too. */
   onMute?: (peer: PeerId) => void
   /** Called once when the session has ended: its last route is no longer used. */
@@ -218,6 +228,8 @@ export type Timed = (
   | { readonly kind: 'scrubbed'; readonly replaced: ScrubCounts }
   /** What became of a conversation. */
   | { readonly kind: 'conversation'; readonly prompt: ConversationPrompt }
+  /** A peer was found to compute something else than it should: the answer is made anew, without it. */
+  | { readonly kind: 'refuted'; readonly peer: PeerId }
   /** The last token has come. */
   | { readonly kind: 'stopped'; readonly stop: Stop }
   /** Where the time of a lap went. */

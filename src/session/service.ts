@@ -5,11 +5,11 @@
 import { pipe } from 'it-pipe'
 import { systemClock } from '../base/clock.ts'
 import { InvalidOptionError, PromptTooLongError, SessionFailedError } from '../errors.ts'
-import { Driver } from './driver-service.ts'
 import { detokenize } from './detokenize.ts'
 import type { Answer, Generation, GenerationEvent, Token } from './generation.ts'
 import { answerTokensDefault, promptCharsMax } from './limits.ts'
 import { type SessionOptions, settings } from './options.ts'
+import { untilRight } from './right-service.ts'
 import { scrubbed } from './scrubbing.ts'
 import type {
   AnswerKeeper,
@@ -320,55 +320,7 @@ async function* along(
       }
       continue
     }
-    const gate = new Gate(parts, options)
-    yield* gate.pass(promptIds.length + maxTokens)
-    try {
-      const driver = new Driver(parts, sequence, options)
-      try {
-        for await (const output of driver.outputs()) if (output.kind !== 'prompt') yield output
-      } finally {
-        await driver.stop()
-      }
-    } finally {
-      gate.leave()
-    }
-  }
-}
-
-/** Where a session waits for room before it begins. */
-class Gate {
-  readonly #parts: SessionParts
-  readonly #options: SessionOptions
-  #leave: (() => void) | undefined
-
-  constructor(parts: SessionParts, options: SessionOptions) {
-    this.#parts = parts
-    this.#options = options
-  }
-
-  /** Says what it waits for, and ends when the session may begin. */
-  async *pass(tokensMax: number): AsyncGenerator<Timed> {
-    const { admit, clock = systemClock } = this.#parts
-    const { waitMs, signal: given, ending } = this.#options
-    if (admit === undefined) return
-    const waits = Promise.withResolvers<string>()
-    const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
-    const admitted = admit({ tokensMax, waitMs, signal, onWait: waits.resolve }).then(
-      leave => {
-        this.#leave = leave
-      },
-      (error: Error) => {
-        if (given?.aborted !== true && ending?.aborted === true) throw new SessionFailedError(ending.reason.message, '')
-        throw error
-      }
-    )
-    const message = await Promise.race([admitted, waits.promise])
-    if (message !== undefined) yield { kind: 'waiting', message, atMs: clock.nowMs() }
-    await admitted
-  }
-
-  leave(): void {
-    this.#leave?.()
+    yield* untilRight(sequence, promptIds.length + maxTokens, parts, options)
   }
 }
 
@@ -398,6 +350,10 @@ async function* keep(
         keeper?.token(output.id)
       } else if (output.kind === 'recovered') {
         if (!output.exact) keeper?.inexact()
+      } else if (output.kind === 'refuted') {
+        if (keeper !== undefined) warnings.push('the session is kept no more: what is kept of it has void tokens')
+        keeper?.end(undefined)
+        keeper = undefined
       } else if (output.kind === 'end') {
         keeper?.end(output.outcome.kind === 'stopped' ? output.outcome.stop : undefined)
       }

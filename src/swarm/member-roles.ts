@@ -6,6 +6,8 @@ import type { SwarmRecord } from './record.ts'
 const channelRoles: Readonly<Record<string, { readonly opens: readonly Role[]; readonly serves: readonly Role[] }>> = {
   // The driver opens the first hop, each stage the next one, and the tail the driver's end.
   '/skein/stage': { opens: ['driver', 'stage'], serves: ['driver', 'stage'] },
+  // A driver asks for rows, and whoever has evidence tells all who may compute or ask.
+  '/skein/check': { opens: ['driver', 'stage'], serves: ['driver', 'stage'] },
   '/skein/infer': { opens: ['driver'], serves: ['stage'] },
   '/skein/keep': { opens: ['driver'], serves: ['keeper'] },
   '/skein/shards': { opens: ['driver', 'stage'], serves: ['source'] }

@@ -30,6 +30,7 @@ import { benchService } from './service.ts'
 import { benchSim } from './sim.ts'
 import { benchDiscovery, benchHops } from './swarm.ts'
 import { benchUp } from './up.ts'
+import { benchWork } from './work.ts'
 import { benchThreads } from './threads.ts'
 import { whyNoNetwork } from '../churn/network.ts'
 import { whyNoModel } from '../real-models.ts'
@@ -45,6 +46,7 @@ const parts = [
   'drafts',
   'prefill',
   'hops',
+  'work',
   'ring',
   'discovery',
   'load',
@@ -183,6 +185,7 @@ try {
     drafts: model => benchDrafts({ model, store, isFirst: model === models[0], rounds, signal }),
     prefill: model => benchPrefill({ model, isFirst: model === models[0], store: folder, scratch, rounds, signal }),
     hops: model => benchHops({ model, ...swarm }),
+    work: model => benchWork({ model, ...swarm }),
     ring: model => benchRing({ model, ...swarm }),
     discovery: model => benchDiscovery({ model, ...swarm }),
     load: model => benchLoad({ model, store: folder, rounds, signal }),

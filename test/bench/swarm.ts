@@ -44,6 +44,7 @@ export class BenchSwarm {
   /**
    * @param options.ask what the first one asks as soon as it is up
    * @param options.http every one has a door for HTTP
+   * @param options.checkWork as with a peer
    * @param options.places where they are in an emulated network; on loopback without
    */
   constructor(
@@ -52,8 +53,14 @@ export class BenchSwarm {
     {
       ask,
       places = [],
-      http = false
-    }: { readonly ask?: Ask; readonly places?: readonly Attachment[]; readonly http?: boolean } = {}
+      http = false,
+      checkWork
+    }: {
+      readonly ask?: Ask
+      readonly places?: readonly Attachment[]
+      readonly http?: boolean
+      readonly checkWork?: boolean
+    } = {}
   ) {
     const { stored } = model
     this.#layers = stored.manifest.config.layers
@@ -70,6 +77,7 @@ export class BenchSwarm {
         listen: [`/ip4/${places[i]?.address ?? '127.0.0.1'}/tcp/0`],
         mdns: false,
         http,
+        ...(checkWork === undefined ? {} : { checkWork }),
         ...(ask === undefined || i > 0 ? {} : { ask })
       }
       this.#peers.push(new BenchChild('peer-process.ts', init, places[i]?.prefix))

@@ -1,0 +1,97 @@
+/**
+ * What can be seen of a session's commitments without computing anything: which hops have committed to what, and where the two ends of a link
+ * have signed different rows. That charges nobody, since nobody else can tell which of the two it is. Pure.
+ */
+import type { PeerId } from '../base/ids.ts'
+import type { Verify } from '../base/signature.ts'
+import {
+  type Digest,
+  drawnRows,
+  isCommittedBy,
+  rowsOfIds,
+  sameDigest,
+  type SignedCommitment
+} from '../stage/commitment.ts'
+import type { SignedTerms } from '../stage/terms.ts'
+import { chainOf, whyNotByRows } from './case.ts'
+
+/** What is known of a session that has ended. */
+export interface EndedSession {
+  readonly terms: SignedTerms
+  /** Prompt and answer; the last of them no hop was given. */
+  readonly ids: readonly number[]
+  /** So many were there before it. */
+  readonly given: number
+  readonly commitments: readonly SignedCommitment[]
+  /** Of a row of the model's hidden state. */
+  readonly rowBytes: number
+}
+
+export interface HopFinding {
+  readonly peer: PeerId
+  /** What it has signed; undefined where that is nothing, or cannot be used. */
+  readonly commitment: SignedCommitment | undefined
+  /** Why it cannot be checked in this session; undefined where it can. */
+  readonly why: string | undefined
+  /** It, or who is next to it, says something else than it has sent or got. */
+  readonly isDisputed: boolean
+}
+
+export interface Findings {
+  /** [hops] of the route. */
+  readonly hops: readonly HopFinding[]
+  /** [tokens] of a tail, as a case has them. */
+  readonly drawn: Uint8Array
+  /** Rows that the head was given. */
+  readonly headRows: Uint8Array
+}
+
+export interface FindingsInit {
+  readonly verify: Verify
+  readonly digest: Digest
+  /** The numeric class that a peer has announced for the model; undefined where its record is gone. */
+  readonly classOf: (peer: PeerId) => string | undefined
+}
+
+export function findingsOf({ terms, ids, given, commitments }: EndedSession, init: FindingsInit): Findings {
+  const { verify, digest, classOf } = init
+  const tokens = ids.length - 1
+  const about = digest(terms.payload)
+  const signed = terms.route.map(({ peer }, hop) =>
+    commitments.find(
+      each =>
+        each.hop === hop && each.tokens === tokens && sameDigest(each.terms, about) && isCommittedBy(peer, each, verify)
+    )
+  )
+  const headRows = rowsOfIds(ids.slice(0, tokens))
+  const drawn = drawnBy(ids, given)
+  // [hops + 1] what both ends of each link have signed; the driver knows what it sent, and what it got.
+  const sent = [chainOf(headRows, tokens, digest), ...signed.map(each => each?.output)]
+  const got = [...signed.map(each => each?.input), chainOf(drawn, tokens, digest)]
+  const differs = sent.map((digestSent, i) => {
+    const digestGot = got[i]
+    return digestSent !== undefined && digestGot !== undefined && !sameDigest(digestSent, digestGot)
+  })
+  const hops = terms.route.map(({ peer }, hop): HopFinding => {
+    const commitment = signed[hop]
+    const announced = classOf(peer)
+    const why =
+      commitment === undefined
+        ? 'it has not committed to anything'
+        : commitment.numericClass === '' || commitment.numericClass !== announced
+          ? 'it computes in another class than it has announced'
+          : // Its tail drew some of what it knows in an epoch before.
+            hop === terms.route.length - 1 && terms.epoch > 0
+            ? 'its tail changed'
+            : whyNotByRows(terms, hop)
+    return { peer, commitment, why, isDisputed: differs[hop]! || differs[hop + 1]! }
+  })
+  return { hops, drawn, headRows }
+}
+
+/** [tokens] what a tail drew after each row. @param given ids that nobody drew */
+export function drawnBy(ids: readonly number[], given: number): Uint8Array {
+  const tokens = ids.length - 1
+  const drafts = Math.max(0, tokens - given)
+  return drawnRows(tokens, drafts, ids.slice(given))
+}
