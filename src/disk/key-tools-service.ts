@@ -1,11 +1,9 @@
 /** Keys that others hold: the kernel's keyring by `keyctl`, a TPM by tpm2-tools. What opens is in memory alone, never in a file or an argument. */
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SealError } from '../errors.ts'
-import { keyToolBytesMax, keyToolMs } from './limits.ts'
+import { inFolder, ProgramMissing, runProgram, tpmHelp, wordsOf } from './programs.ts'
 
 /** What a TPM needs to give the secret again: it opens nothing elsewhere. */
 export interface TpmBlobs {
@@ -44,7 +42,7 @@ export async function makeTpmSecret(
   pcrs: string | null
 ): Promise<{ readonly blobs: TpmBlobs; readonly secret: Uint8Array }> {
   const secret = new Uint8Array(randomBytes(32))
-  return inFolder(async folder => {
+  return inFolder('skein-tpm-', async folder => {
     const [primary, policy, pub, priv] = ['primary', 'policy', 'public', 'private'].map(name => join(folder, name)) as [
       string,
       string,
@@ -70,7 +68,7 @@ export async function makeTpmSecret(
 
 /** @throws {SealError} where another machine has sealed it, or a register has changed */
 export async function readTpmSecret(blobs: TpmBlobs): Promise<Uint8Array> {
-  return inFolder(async folder => {
+  return inFolder('skein-tpm-', async folder => {
     const [primary, key, pub, priv] = ['primary', 'key', 'public', 'private'].map(name => join(folder, name)) as [
       string,
       string,
@@ -85,16 +83,6 @@ export async function readTpmSecret(blobs: TpmBlobs): Promise<Uint8Array> {
     await tpm('tpm2_load', ['-C', primary, '-u', pub, '-r', priv, '-c', key])
     return tpm('tpm2_unseal', ['-c', key, ...(blobs.pcrs === null ? [] : ['-p', `pcr:sha256:${blobs.pcrs}`])])
   })
-}
-
-/** What lies in the folder is of use to that TPM alone. */
-async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'skein-tpm-'))
-  try {
-    return await work(folder)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
 }
 
 async function tpm(command: string, args: readonly string[], input?: Uint8Array): Promise<Uint8Array> {
@@ -112,35 +100,18 @@ async function tpm(command: string, args: readonly string[], input?: Uint8Array)
 function whatHelps(command: string): string {
   if (command === 'tpm2_load') return 'the TPM of another machine has sealed this'
   if (command === 'tpm2_unseal') return 'a register that the key is bound to is not as it was when it was sealed'
-  return 'look at /dev/tpmrm0 and at who may use it, or name the TPM in TPM2TOOLS_TCTI'
+  return tpmHelp
 }
 
 class ToolMissing extends SealError {}
 
 /** Runs a program; what it prints. @throws an Error with what it said of its failure */
-function tool(command: string, args: readonly string[], input?: Uint8Array): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const options = {
-      encoding: 'buffer' as const,
-      timeout: keyToolMs,
-      killSignal: 'SIGKILL' as const,
-      maxBuffer: keyToolBytesMax
-    }
-    const child = execFile(command, args, options, (error, stdout, stderr) => {
-      if (error === null) resolve(new Uint8Array(stdout))
-      else if (error.code === 'ENOENT') {
-        const from = command === 'keyctl' ? 'keyutils' : 'tpm2-tools'
-        reject(new ToolMissing(`${command} is not here, which --seal needs: install ${from}`))
-      } else
-        reject(new Error(stderr.toString() || (error.killed === true ? `no answer in ${keyToolMs} ms` : error.message)))
-    })
-    child.stdin?.on('error', () => {})
-    child.stdin?.end(input)
-  })
-}
-
-/** The first of the lines that a tool has said, and not too much of it. */
-function wordsOf(error: unknown): string {
-  const [line = ''] = (error as Error).message.split('\n').filter(each => each.trim() !== '')
-  return line.trim().slice(0, 200)
+async function tool(command: string, args: readonly string[], input?: Uint8Array): Promise<Uint8Array> {
+  try {
+    return await runProgram(command, args, { input })
+  } catch (error) {
+    if (!(error instanceof ProgramMissing)) throw error
+    const from = command === 'keyctl' ? 'keyutils' : 'tpm2-tools'
+    throw new ToolMissing(`${command} is not here, which --seal needs: install ${from}`)
+  }
 }

@@ -1,11 +1,8 @@
 /** A sealed directory opens with its key alone; whatever else is tried says so in a sentence, and changes nothing. */
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { readStoredText } from '../../src/disk/files.ts'
 import { checkOpened, openSealed } from '../../src/disk/vault.ts'
@@ -14,6 +11,7 @@ import { openDataDir } from '../../src/swarm/data-dir.ts'
 import { sealDirectory } from '../../src/swarm/sealing-service.ts'
 import { needs } from '../needs.ts'
 import { scratchFolders } from '../scratch.ts'
+import { hasCommand, startTpm, whyNoTpm } from '../swtpm.ts'
 
 const folder = scratchFolders()
 let dir: string
@@ -128,16 +126,8 @@ describe('a directory', () => {
   })
 })
 
-const has = (command: string): boolean => {
-  try {
-    execFileSync('sh', ['-c', `command -v ${command}`], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
 const whyNoKeyring = (): string | undefined => {
-  if (!has('keyctl')) return 'there is no keyctl: see .ci/run'
+  if (!hasCommand('keyctl')) return 'there is no keyctl: see .ci/run'
   try {
     // A container may show a keyring and take no key.
     const id = execFileSync('keyctl', ['padd', 'user', `skein-test-${process.pid}`, '@u'], { input: 'x' })
@@ -167,58 +157,19 @@ describe("the kernel's keyring", needs(whyNoKeyring()), () => {
   })
 })
 
-const whyNoTpm = ['swtpm', 'swtpm_setup', 'tpm2_unseal'].every(has) ? undefined : 'there is no swtpm: see .ci/run'
-
 describe('a TPM', needs(whyNoTpm), () => {
   const stops: (() => void)[] = []
   const before = process.env.TPM2TOOLS_TCTI
   const homes = scratchFolders(afterAll)
 
-  async function port(): Promise<number> {
-    const server = createServer().listen(0, '127.0.0.1')
-    await new Promise(resolve => server.once('listening', resolve))
-    const { port } = server.address() as AddressInfo
-    await new Promise(resolve => server.close(resolve))
-    return port
-  }
-
   /** Another machine's, each time. */
-  async function startTpm(): Promise<void> {
-    const state = await homes()
-    await chmod(state, 0o700)
-    execFileSync('swtpm_setup', ['--tpm2', '--tpmstate', state, '--pcr-banks', 'sha256', '--overwrite'], {
-      stdio: 'ignore'
-    })
-    // The tools look for the control channel at the next port.
-    let at = await port()
-    if (at === 65535) at--
-    const options = [
-      '--server',
-      `type=tcp,port=${at},bindaddr=127.0.0.1`,
-      '--ctrl',
-      `type=tcp,port=${at + 1},bindaddr=127.0.0.1`
-    ]
-    const child = spawn(
-      'swtpm',
-      ['socket', '--tpm2', '--tpmstate', `dir=${state}`, ...options, '--flags', 'not-need-init,startup-clear'],
-      {
-        stdio: 'ignore'
-      }
-    )
-    stops.push(() => child.kill('SIGKILL'))
-    process.env.TPM2TOOLS_TCTI = `swtpm:host=127.0.0.1,port=${at}`
-    for (let tries = 0; tries < 100; tries++) {
-      try {
-        execFileSync('tpm2_pcrread', ['sha256:16'], { stdio: 'ignore' })
-        return
-      } catch {
-        await sleep(100)
-      }
-    }
-    throw new Error('swtpm does not answer')
+  async function anotherTpm(): Promise<void> {
+    const tpm = await startTpm(await homes())
+    stops.push(tpm.stop)
+    process.env.TPM2TOOLS_TCTI = tpm.tcti
   }
 
-  beforeAll(startTpm, 60_000)
+  beforeAll(anotherTpm, 60_000)
   afterAll(() => {
     for (const stop of stops) stop()
     if (before === undefined) delete process.env.TPM2TOOLS_TCTI
@@ -232,7 +183,7 @@ describe('a TPM', needs(whyNoTpm), () => {
       sealError(/sealed by its machine's TPM, which .* does not open: give --seal tpm2/)
     )
     const own = process.env.TPM2TOOLS_TCTI
-    await startTpm()
+    await anotherTpm()
     await expect(openSealed(dir, 'tpm2')).rejects.toEqual(sealError(/the TPM of another machine has sealed this/))
     process.env.TPM2TOOLS_TCTI = own
     expect(await content('tpm2')).toBe('content')
