@@ -1151,6 +1151,7 @@ export interface Grant {
   roles: string[]
   powers: string[]
   labels: string[]
+  attestKey: Uint8Array<ArrayBuffer>
 }
 
 export namespace Grant {
@@ -1219,6 +1220,11 @@ export namespace Grant {
           }
         }
 
+        if ((obj.attestKey != null && obj.attestKey.byteLength > 0)) {
+          w.uint32(90)
+          w.bytes(obj.attestKey)
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -1233,7 +1239,8 @@ export namespace Grant {
           notAfterMs: 0,
           roles: [],
           powers: [],
-          labels: []
+          labels: [],
+          attestKey: uint8ArrayAlloc(0)
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -1292,6 +1299,10 @@ export namespace Grant {
               }
 
               obj.labels.push(reader.string())
+              break
+            }
+            case 11: {
+              obj.attestKey = reader.bytes()
               break
             }
             default: {
@@ -1409,6 +1420,13 @@ export namespace Grant {
 
               break
             }
+            case 11: {
+              yield {
+                field: `${prefix}.attestKey`,
+                value: reader.bytes()
+              }
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1474,6 +1492,11 @@ export namespace Grant {
     value: string
   }
 
+  export interface GrantAttestKeyFieldEvent {
+    field: '$.attestKey'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export function encode (obj: Partial<Grant>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, Grant.codec())
   }
@@ -1482,7 +1505,7 @@ export namespace Grant {
     return decodeMessage(buf, Grant.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Grant>): Generator<GrantSwarmFieldEvent | GrantIssuerFieldEvent | GrantSubjectFieldEvent | GrantKindFieldEvent | GrantSerialFieldEvent | GrantNotBeforeMsFieldEvent | GrantNotAfterMsFieldEvent | GrantRolesFieldEvent | GrantPowersFieldEvent | GrantLabelsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Grant>): Generator<GrantSwarmFieldEvent | GrantIssuerFieldEvent | GrantSubjectFieldEvent | GrantKindFieldEvent | GrantSerialFieldEvent | GrantNotBeforeMsFieldEvent | GrantNotAfterMsFieldEvent | GrantRolesFieldEvent | GrantPowersFieldEvent | GrantLabelsFieldEvent | GrantAttestKeyFieldEvent> {
     return streamMessage(buf, Grant.codec(), opts)
   }
 }

@@ -286,6 +286,12 @@ export class NotAdmittedError extends SkeinError {
   readonly exitCode = 4
 }
 
+/** Thrown when this machine cannot show evidence of itself: its TPM, or what speaks to it, is missing or does not do what is asked. */
+export class AttestationError extends SkeinError {
+  override readonly name = 'AttestationError'
+  readonly exitCode = 3
+}
+
 /** Thrown when a report would tell more of requests than the budget allows that was set for all of them: says when there is room. */
 export class PrivacyBudgetError extends SkeinError {
   override readonly name = 'PrivacyBudgetError'

@@ -97,6 +97,7 @@ export {
   type MembersInit,
   renewMember
 } from './peer/enrolment.ts'
+export { type AttestingInit, type MachineEvidence, type RequireAttestedInit, showEvidence } from './peer/attesting.ts'
 export { keepItems, type KnownMembers, membersOf } from './peer/known-members.ts'
 export {
   type RevokeKeyInit,
@@ -109,6 +110,18 @@ export {
 export { sealDirectory, type SealedDirectory } from './swarm/sealing-service.ts'
 export { makeSigningKeyFile, type SigningKeyFiles } from './swarm/signing-file.ts'
 export { initSwarm } from './swarm/swarm-file.ts'
+export type { TpmInit } from './swarm/attester-service.ts'
+export {
+  type AskedEvidence,
+  attestableRoles,
+  type Attester,
+  type EvidenceJudge,
+  type ExpectedEvidence,
+  registerList,
+  type RegisterSet,
+  registerSet
+} from './trust/attestation.ts'
+export type { AttestedFacts } from './trust/attested-peers.ts'
 export type { KeyText } from './trust/keys.ts'
 export type { ModelSigner, ModelSigners } from './trust/model-signature.ts'
 export type { DeputyFacts, MemberFacts, ModelKeyFacts } from './trust/members.ts'

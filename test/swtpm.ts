@@ -1,8 +1,7 @@
 /** TPMs in software, each of which is another machine's to those who ask it. */
 import { execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { chmod } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export const hasCommand = (command: string): boolean => {
@@ -33,9 +32,16 @@ export async function startTpm(state: string): Promise<SoftTpm> {
   execFileSync('swtpm_setup', ['--tpm2', '--tpmstate', state, '--pcr-banks', 'sha256', '--overwrite'], {
     stdio: 'ignore'
   })
-  // The tools look for the control channel at the next port.
-  let at = await port()
-  if (at === 65535) at--
+  // Other files of tests start theirs at the same moment: a port that one has taken meanwhile is another one's.
+  for (let tries = 0; tries < 5; tries++) {
+    const tpm = await tryPort(state, randomInt(10_000, 30_000))
+    if (tpm !== undefined) return tpm
+  }
+  throw new Error('swtpm does not answer')
+}
+
+/** One at this port, and with its control channel, which the tools look for there, at the next one; undefined where one of them is taken. */
+async function tryPort(state: string, at: number): Promise<SoftTpm | undefined> {
   const options = [
     '--server',
     `type=tcp,port=${at},bindaddr=127.0.0.1`,
@@ -51,22 +57,16 @@ export async function startTpm(state: string): Promise<SoftTpm> {
   const env = { ...process.env, TPM2TOOLS_TCTI: tcti }
   const run = (command: string, ...args: string[]): void => void execFileSync(command, args, { stdio: 'ignore', env })
   const tpm = { tcti, run, stop: () => void child.kill('SIGKILL') }
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 100 && child.exitCode === null; tries++) {
     try {
       run('tpm2_pcrread', 'sha256:16')
-      return tpm
+      // Whoever answers at a port that was taken is another file's, and this one has ended.
+      await sleep(50)
+      if (child.exitCode === null) return tpm
     } catch {
       await sleep(100)
     }
   }
   tpm.stop()
-  throw new Error('swtpm does not answer')
-}
-
-async function port(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise(resolve => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return port
+  return undefined
 }

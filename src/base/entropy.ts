@@ -6,3 +6,8 @@ export const systemRng: Rng = () => {
   const [high, low] = crypto.getRandomValues(new Uint32Array(2))
   return (high! * 2 ** 21 + (low! >>> 11)) / 2 ** 53
 }
+
+/** Bytes that nobody can foresee. */
+export function systemBytes(bytes: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(bytes))
+}

@@ -3,13 +3,16 @@ import type { Command } from 'commander'
 import { powers, roles } from '../index.ts'
 import type { CommandContext } from './context.ts'
 import { command, data, json, openedData, seal } from './describe.ts'
-import { duration, listOf, peerName, peerOrKey, repeated, words } from './flags.ts'
+import { duration, listOf, peerName, peerOrKey, registers, repeated, words } from './flags.ts'
 import { grantLifeMaxMs, grantLifeMinMs } from './limits.ts'
 
 export function describeMembers(program: Command, context: CommandContext): void {
-  grants(
-    command(program, 'invite', 'Make a line for one machine to join a swarm with members by: a secret until it has.')
-  ).action(async options => {
+  const invitation = command(
+    program,
+    'invite',
+    'Make a line for one machine to join a swarm with members by: a secret until it has.'
+  )
+  machine(grants(invitation)).action(async options => {
     const { invite } = await import('./members.ts')
     await invite(options)
   })
@@ -25,6 +28,7 @@ export function describeMembers(program: Command, context: CommandContext): void
       const { joinBy } = await import('./members.ts')
       await joinBy(file, { ...options, data: await openedData(options, { make: true }) })
     })
+  describeAttest(program)
   command(program, 'members', 'List who is known here to be a member, and who was one.')
     .addOption(data())
     .addOption(seal())
@@ -43,19 +47,26 @@ export function describeMembers(program: Command, context: CommandContext): void
     const { revoke } = await import('./members.ts')
     await revoke(peerOrKey(peer), { ...options, data: await openedData(options) }, context)
   })
-  grants(
-    command(
-      program,
-      'renew <peer>',
-      'Give a member another certificate: through the peer of --data, or as a line for skein join there.'
+  machine(
+    grants(
+      command(
+        program,
+        'renew <peer>',
+        'Give a member another certificate: through the peer of --data, or as a line for skein join there.'
+      )
+        .option('--data <dir>', 'directory of a member that passes it on')
+        .addOption(seal())
     )
-      .option('--data <dir>', 'directory of a member that passes it on')
-      .addOption(seal())
   ).action(async (peer: string, options) => {
     if (options.data !== undefined) await openedData(options)
     const { renew } = await import('./members.ts')
     await renew(peerName(peer), options, context)
   })
+  describeKeys(program, context)
+}
+
+/** Keys that may do what the authority may. */
+function describeKeys(program: Command, context: CommandContext): void {
   grants(
     command(
       program,
@@ -105,6 +116,27 @@ function grants(made: Command): Command {
       duration('--for', grantLifeMinMs, grantLifeMaxMs)
     )
     .addOption(json('print one JSON object'))
+}
+
+/** Evidence of this machine. */
+function describeAttest(program: Command): void {
+  const attest = program.command('attest').description('What this machine can show of itself.')
+  command(attest, 'show', "Show the key by which this machine's TPM gives evidence of it, and what its registers hold.")
+    .option('--pcrs <list>', 'registers for the policy of others, such as 0,7', registers('--pcrs'), [0, 7])
+    .addOption(json('print one JSON object'))
+    .action(async options => {
+      const { attestShow } = await import('./attest.ts')
+      await attestShow(options)
+    })
+}
+
+/** A grant for a machine. */
+function machine(made: Command): Command {
+  return made.option(
+    '--attest <key>',
+    'what its machine gives evidence by: the key that skein attest show prints there (default: what it was so far, else none)',
+    words('--attest')
+  )
 }
 
 function revokes(made: Command): Command {

@@ -2,7 +2,8 @@
 import { type Command, Option } from 'commander'
 import type { CommandContext } from './context.ts'
 import { command, data, dataOf, json, scrub, sealGiven } from './describe.ts'
-import { modelLayers, oneOf, repeated, size, tcpAddress, wholeNumber, words } from './flags.ts'
+import { attestableRoles } from '../index.ts'
+import { listOf, modelLayers, oneOf, registerValues, repeated, size, tcpAddress, wholeNumber, words } from './flags.ts'
 import { takesHttp } from './http.ts'
 import type { UpFlags } from './up.ts'
 
@@ -65,7 +66,7 @@ export function describeUp(program: Command, context: CommandContext): void {
       "country of telephone numbers without a country's code, by its two letters such as DE (default: they are known by how they are written)",
       words('--scrub-country')
     )
-  takesHttp(takesNetwork(made))
+  takesHttp(takesNetwork(takesEvidence(made)))
     // For the demo: a peer whose parent is gone, however it went, must not stay behind.
     .addOption(new Option('--stop-with-stdin').hideHelp())
     .action(async (_, command: Command) => {
@@ -78,6 +79,26 @@ export function describeUp(program: Command, context: CommandContext): void {
       const { up } = await import('./up.ts')
       await up({ ...options, data: dataOf(options), seal: sealGiven(options) } as UpFlags, context)
     })
+}
+
+/** Evidence of machines. */
+function takesEvidence(made: Command): Command {
+  return made
+    .option(
+      '--attest <kind>',
+      "give members evidence of this machine: by tpm2, this machine's TPM through tpm2-tools, whose key its certificate names (default: none)",
+      oneOf('--attest', ['tpm2'])
+    )
+    .option(
+      '--require-attested <roles>',
+      `some of ${attestableRoles.join(', ')}: of others these count only with evidence of their machines (default: none)`,
+      listOf('--require-attested', attestableRoles)
+    )
+    .option(
+      '--attest-pcrs <set>',
+      'what registers of their TPMs may hold, as skein attest show prints it there; may be repeated: one of them has to be right (default: whatever they hold)',
+      repeated(registerValues('--attest-pcrs'))
+    )
 }
 
 /** Where a peer listens and looks for others, and how it computes. */

@@ -13,6 +13,8 @@ import {
   parseBytes,
   type PeerId,
   type Range,
+  registerList,
+  registerSet,
   weightKinds
 } from '../index.ts'
 
@@ -213,4 +215,25 @@ export function peerName(text: string): string {
   throw new InvalidOptionError(
     `'${text}' is no peer id: it is 52 letters that begin with 12D3KooW, as skein members shows them`
   )
+}
+
+/** Registers of a TPM, such as 0,7. */
+export function registers(flag: string): (text: string) => number[] {
+  return text => {
+    const list = registerList(text)
+    if (list !== undefined) return list
+    throw new InvalidOptionError(`${flag} takes numbers from 0 to 23 in order, such as 0,7, not '${text}'`)
+  }
+}
+
+/** What registers of a TPM may hold, as it was printed: checked here, passed on as it is. */
+export function registerValues(flag: string): (text: string) => string {
+  return text => {
+    try {
+      registerSet(text)
+      return text
+    } catch (error) {
+      throw new InvalidOptionError(`${flag}: ${(error as Error).message}`)
+    }
+  }
 }

@@ -35,14 +35,16 @@ export interface GrantFlags {
   /** @default those of a machine that serves and asks */
   readonly role?: readonly Role[] | undefined
   readonly label?: readonly string[]
+  readonly attest?: string | undefined
   readonly for: number
   readonly json?: boolean
 }
 
 const usualRoles: readonly Role[] = ['driver', 'stage', 'keeper', 'source']
-const granted = ({ role = usualRoles, label, for: lifeMs }: GrantFlags) => ({
+const granted = ({ role = usualRoles, label, attest, for: lifeMs }: GrantFlags) => ({
   roles: role,
   labels: label ?? [],
+  attestKey: attest,
   lifeMs
 })
 
@@ -55,6 +57,7 @@ export async function invite(flags: GrantFlags): Promise<void> {
       text: text.trim(),
       roles: granted(flags).roles,
       labels: flags.label ?? [],
+      ...(flags.attest === undefined ? {} : { attestKey: flags.attest }),
       forMs: flags.for
     })
   else write(text)
@@ -107,10 +110,11 @@ export async function members({ data, json }: { data: string; json?: boolean }):
 }
 
 /** One line for a person. */
-export function describeMember({ peer, roles, labels, notAfterMs, refusal }: MemberFacts): string {
+export function describeMember({ peer, roles, labels, attestKey, notAfterMs, refusal }: MemberFacts): string {
+  const key = attestKey === undefined ? '' : `, evidence by ${attestKey.slice(0, 16)}`
   const what =
     refusal ??
-    `${roles.join(', ') || 'no role'}${labels.length === 0 ? '' : ` (${labels.join(', ')})`}, until ${momentText(notAfterMs)}`
+    `${roles.join(', ') || 'no role'}${labels.length === 0 ? '' : ` (${labels.join(', ')})`}, until ${momentText(notAfterMs)}${key}`
   return `  ${peer}  ${what}`
 }
 
@@ -151,7 +155,12 @@ async function grantedAgain(
 ): Promise<ReturnType<typeof granted>> {
   const known = flags.data === undefined ? [] : (await membersOf(flags.data)).members
   const before = known.find(member => member.peer === peer)
-  return granted({ ...flags, role: flags.role ?? before?.roles, label: flags.label ?? before?.labels ?? [] })
+  return granted({
+    ...flags,
+    role: flags.role ?? before?.roles,
+    label: flags.label ?? before?.labels ?? [],
+    attest: flags.attest ?? before?.attestKey
+  })
 }
 
 /** Gives a member another certificate, wherever it is; prints a line to carry to it where no peer runs here. */

@@ -6,6 +6,7 @@ import {
   formatBytes,
   type ModelFit,
   type ModelStatus,
+  momentText,
   type PeerStatus,
   type PrefixStats,
   type Range,
@@ -52,6 +53,7 @@ export function describeStatus(seen: Status): string[] {
       ? []
       : [describePrefixes(seen.prefixes)]),
     ...describeWork(seen.peers),
+    ...describeAttestation(seen),
     ...(violations.length === 0
       ? []
       : [`protocol violations by other peers: ${violations.map(([kind, count]) => `${kind} ${count}`).join(', ')}`])
@@ -67,6 +69,20 @@ function describeWork(peers: readonly PeerStatus[]): string[] {
     const counts = `${passed} checks passed in ${sessions} sessions`
     return [`work of ${shortPeer(id)}: ${state}, ${counts}${reason === null ? '' : `: ${reason}`}`]
   })
+}
+
+/** Who has given evidence of its machine; a peer of an older version says nothing of that. */
+function describeAttestation({ membership }: Status): string[] {
+  const { attests = null, key, requires = [], peers = [] } = membership?.attestation ?? {}
+  return [
+    ...(attests === null ? [] : [`evidence: this machine gives some by ${attests}, with the key ${key}`]),
+    ...(requires.length === 0 ? [] : [`evidence: ${requires.join(', ')} of others count only with some`]),
+    ...peers.map(({ peer, untilMs, refusal }) =>
+      untilMs === null
+        ? `  ${shortPeer(peer)} has not given any that counts: ${refusal}`
+        : `  ${shortPeer(peer)} has given some, which counts until ${momentText(untilMs)}`
+    )
+  ]
 }
 
 function describeDraft({ name, ready, state, bytes }: DraftStatus): string {

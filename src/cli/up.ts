@@ -9,6 +9,7 @@ import {
   type Peer,
   type PeerInit,
   type Range,
+  type Role,
   type Status,
   UnknownModelError,
   wasmEngine
@@ -42,6 +43,9 @@ export interface UpFlags extends HttpFlags {
   readonly audit?: boolean
   readonly requireSigned?: string[]
   readonly checkWork?: boolean
+  readonly attest?: 'tpm2'
+  readonly requireAttested?: Role[]
+  readonly attestPcrs?: string[]
   readonly json?: boolean
   readonly scrub?: boolean
   readonly scrubCountry?: string
@@ -166,6 +170,7 @@ function peerInit(flags: UpFlags): PeerInit {
     ...(flags.requireSigned === undefined ? {} : { requireSigned: flags.requireSigned }),
     ...(flags.audit === undefined ? {} : { audit: flags.audit }),
     ...(flags.checkWork === undefined ? {} : { checkWork: flags.checkWork }),
+    ...attestationOf(flags),
     ...(flags.engine === undefined ? {} : { engines: [flags.engine === 'onnx' ? onnxEngine : wasmEngine] })
   }
 }
@@ -174,6 +179,21 @@ function peerInit(flags: UpFlags): PeerInit {
 async function closeAll(door: ApiServer | undefined, peer: Peer): Promise<void> {
   await door?.close()
   await peer.stop()
+}
+
+/** Which evidence to give and to take. @throws {InvalidOptionError} for registers of nobody */
+function attestationOf({
+  attest,
+  requireAttested: roles,
+  attestPcrs: registers
+}: UpFlags): Pick<PeerInit, 'attest' | 'requireAttested'> {
+  if (roles === undefined && registers !== undefined) {
+    throw new InvalidOptionError('--attest-pcrs says what others must show: it goes with --require-attested')
+  }
+  return {
+    ...(attest === undefined ? {} : { attest }),
+    ...(roles === undefined ? {} : { requireAttested: { roles, ...(registers === undefined ? {} : { registers }) } })
+  }
 }
 
 /**

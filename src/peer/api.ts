@@ -12,6 +12,7 @@ import type { Tensors } from '../model/tensors.ts'
 import type { ShardFetch } from '../serving/held-shards.ts'
 import type { Generation } from '../session/generation.ts'
 import type { SwarmConfig } from '../swarm/swarm-file.ts'
+import type { AttestingInit } from './attesting.ts'
 import type { DiskFreed } from './own-disk.ts'
 import type { DrainReport } from './departure.ts'
 import type { KeptSessionInit, KeptSessionName } from './kept-sessions.ts'
@@ -49,6 +50,7 @@ export type { GrammarSpec } from '../model/grammar-spec.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { AnswerNews, AnswerStatus } from './answers.ts'
 export type {
+  AttestationStatus,
   FetchingStatus,
   LinkStatus,
   MembershipStatus,
@@ -63,7 +65,7 @@ export type { Happening, RequestTrace } from './request-log.ts'
 export type { SwarmConfig } from '../swarm/swarm-file.ts'
 
 /** How to start a peer. */
-export interface PeerInit {
+export interface PeerInit extends AttestingInit {
   /** Directory of everything this peer keeps: identity, shards, remembered peers. Made if it does not exist. */
   dataDir: string
   /**
@@ -157,10 +159,7 @@ export interface PeerInit {
    * @default true
    */
   checkWork?: boolean
-  /**
-   * Replace personal data in all that this peer is asked, as with {@link GenerateOptions.scrub}: no request can do without.
-   * @default false: where a request asks for it
-   */
+  /** Replace personal data in all that this peer is asked, as with {@link GenerateOptions.scrub}. @default false: where a request asks for it */
   scrub?: boolean
   /**
    * The country of telephone numbers without a country's code, by its two letters (ISO 3166): by its numbering plan they are told from

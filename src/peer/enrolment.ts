@@ -89,6 +89,8 @@ export interface GrantInit {
   readonly roles: readonly Role[]
   /** As `zone=air`. */
   readonly labels?: readonly string[]
+  /** The key that signs evidence of its machine, as `skein attest show` prints it there: 64 hex digits. @default none */
+  readonly attestKey?: string | undefined
   /** For how long, in ms from `nowMs`. */
   readonly lifeMs: number
   /** In ms since 1970. @default now */
@@ -230,7 +232,7 @@ async function inviterOf(file: string): Promise<AuthorityKey & { readonly secret
 
 /** @throws {InvalidOptionError} when no such grant can be made */
 function grantOf(by: AuthorityKey, subject: Pick<SigningKey, 'key'>, kind: GrantKind, init: GrantInit): Grant {
-  const { roles, labels = [], lifeMs, nowMs = Date.now() } = init
+  const { roles, labels = [], attestKey, lifeMs, nowMs = Date.now() } = init
   if (!(lifeMs >= 1_000 && lifeMs <= grantLifeMaxMs)) {
     throw new InvalidOptionError('a certificate lives for a second or more, and for ten years at most')
   }
@@ -243,6 +245,11 @@ function grantOf(by: AuthorityKey, subject: Pick<SigningKey, 'key'>, kind: Grant
       throw new InvalidOptionError((error as Error).message)
     }
   }
+  if (attestKey !== undefined && !/^[0-9a-f]{64}$/.test(attestKey)) {
+    throw new InvalidOptionError(
+      `an attestation key is named by 64 hex digits, as skein attest show prints them, not '${attestKey.slice(0, 80)}'`
+    )
+  }
   const notBeforeMs = Math.floor(nowMs)
   return {
     swarm: idOf(by),
@@ -254,7 +261,8 @@ function grantOf(by: AuthorityKey, subject: Pick<SigningKey, 'key'>, kind: Grant
     notAfterMs: notBeforeMs + Math.floor(lifeMs),
     roles,
     powers: [],
-    labels
+    labels,
+    ...(attestKey === undefined ? {} : { attestKey })
   }
 }
 

@@ -57,3 +57,5 @@ export const metersMax = 64
 export const authorityFilesMax = 64
 /** A certificate that ends within this is told of at the start: time to renew it before a flight. */
 export const certificateEndsSoonMs = 60 * 60_000
+/** What `skein attest show` waits for: three commands of a TPM, each of which may take seconds where others ask it, too. */
+export const attestationShowMs = 60_000

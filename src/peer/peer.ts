@@ -18,6 +18,7 @@ import { readHardware } from '../swarm/hardware.ts'
 import { createSwarm } from '../swarm/service.ts'
 import { readSwarmFile, type SwarmConfig } from '../swarm/swarm-file.ts'
 import type { Peer, PeerInit } from './api.ts'
+import { attestationOf } from './attesting.ts'
 import { membershipWarnings } from './membership-warnings.ts'
 import { chooseModel, chooseModels, type ChosenModel } from './choose-models.ts'
 import { minBudgetBytes, minDiskBytes } from './limits.ts'
@@ -33,7 +34,7 @@ import { type TrustedSigners, trustedSigners } from './trusted-signers.ts'
  * from then on.
  *
  * @throws {InvalidOptionError} {BudgetTooSmallError} {InvalidSwarmError} {DataDirectoryError} {UnknownModelError}
- *   {ListenError} {EngineError}
+ *   {ListenError} {EngineError} {AttestationError}
  * @throws {DuplicateIdentityError} when another process has this peer's identity and has run for longer
  * @throws the signal's reason.
  */
@@ -73,9 +74,8 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       keeping,
       onWarning: warn,
       signal,
-      ...(init.listen === undefined ? {} : { listen: init.listen }),
-      ...(init.bootstrap === undefined ? {} : { bootstrap: init.bootstrap }),
-      ...(init.mdns === undefined ? {} : { mdns: init.mdns })
+      ...(await attestationOf(init)),
+      ...networkOf(init)
     })
     ends.push(() => swarm.stop())
     yielding = swarm.yielding
@@ -137,6 +137,15 @@ async function whatIsOpen({ swarm, seal }: PeerInit, dataDir: string): Promise<s
     await whyNotAllSealed(dataDir)
   ]
   return open.filter(sentence => sentence !== undefined)
+}
+
+/** Where it listens, and how it looks for others. */
+function networkOf({ listen, bootstrap, mdns }: PeerInit): Pick<PeerInit, 'listen' | 'bootstrap' | 'mdns'> {
+  return {
+    ...(listen === undefined ? {} : { listen }),
+    ...(bootstrap === undefined ? {} : { bootstrap }),
+    ...(mdns === undefined ? {} : { mdns })
+  }
 }
 
 async function configOf({ swarm }: PeerInit): Promise<SwarmConfig | undefined> {

@@ -10,6 +10,7 @@ import { peersHolding, shapeOffered } from '../route/fit.ts'
 import { type ModelShape, stageBytes } from '../route/view.ts'
 import { stageProtocol } from '../stage/frame.ts'
 import { peerHint, type SwarmRecord } from '../swarm/record.ts'
+import type { AttestedFacts } from '../trust/attested-peers.ts'
 import type { Certificate } from '../trust/grant.ts'
 import type { Ledger } from '../trust/ledger.ts'
 import { type MemberFacts, memberFacts } from '../trust/members.ts'
@@ -130,6 +131,19 @@ export interface MembershipStatus {
   readonly members: readonly MemberFacts[]
   /** What an operator has to know of those who sign, a sentence each. */
   readonly alarms: readonly string[]
+  readonly attestation: AttestationStatus
+}
+
+/** Evidence of machines: what this one gives, and what it has of others. */
+export interface AttestationStatus {
+  /** The kind of its own: `tpm2`. Null where it was not told to give any. */
+  readonly attests: string | null
+  /** The key that signs it, by its digest; null as that. */
+  readonly key: string | null
+  /** Roles of others that count only with evidence. */
+  readonly requires: readonly Role[]
+  /** Those who are connected and have such a role. */
+  readonly peers: readonly AttestedFacts[]
 }
 
 /** Everything that a peer knows of itself and of its swarm at one moment. */
@@ -324,6 +338,7 @@ export function membershipOf(
         readonly epoch: number
         readonly ledger: Ledger
         readonly certificate: Certificate
+        readonly attestation: { facts(): AttestationStatus }
         nowMs(): number
       }
     | undefined
@@ -341,6 +356,7 @@ export function membershipOf(
     notAfterMs: certificate.notAfterMs,
     refusal: standing.isMember ? null : standing.refusal,
     members: memberFacts(ledger, nowMs),
-    alarms: ledger.alarms()
+    alarms: ledger.alarms(),
+    attestation: membership.attestation.facts()
   }
 }

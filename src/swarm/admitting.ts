@@ -24,6 +24,8 @@ export interface MemberDoors {
   readonly desk: Desk
   /** Secrets that open a handshake now, the newest first. */
   openSecrets(): readonly Uint8Array[]
+  /** Another process than before is at the other end of what is said with a member. */
+  replaced?(peer: PeerId): void
 }
 
 export interface AdmittingInit {

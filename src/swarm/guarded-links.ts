@@ -1,4 +1,5 @@
 /** Links on which each may do what its certificate says: channels of whoever lacks a role are refused and named, in both directions. */
+import { unlessAborted } from '../base/abort.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import { NotAdmittedError, ProtocolError } from '../errors.ts'
@@ -10,6 +11,13 @@ export interface GuardedLinksInit {
   readonly links: Links
   /** The roles of a peer now; none of who is no member. */
   readonly rolesOf: (peer: PeerId) => ReadonlySet<Role>
+  /** Of roles that need evidence. @default all count that a certificate gives */
+  readonly evidence?: {
+    /** Resolves once it is known what counts; undefined where it is. */
+    settled(peer: PeerId): Promise<void> | undefined
+    /** Why some do not: the part of a sentence. */
+    refusalOf(peer: PeerId): string | undefined
+  }
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
 }
 
@@ -23,13 +31,19 @@ export class GuardedLinks implements Links {
   }
 
   async open(peer: PeerId, protocol: Protocol, options: { signal: AbortSignal }): Promise<Channel> {
-    const { links, rolesOf } = this.#init
+    const { links, rolesOf, evidence } = this.#init
     const own = lackingRole(protocol.name, 'opens', rolesOf(this.self))
     if (own !== undefined)
       throw new NotAdmittedError(`this peer's certificate does not have the role ${own}, which ${protocol.name} takes`)
+    if (lackingRole(protocol.name, 'serves', rolesOf(peer)) !== undefined) {
+      const settled = evidence?.settled(peer)
+      if (settled !== undefined) await unlessAborted(settled, options.signal)
+    }
     const theirs = lackingRole(protocol.name, 'serves', rolesOf(peer))
     if (theirs !== undefined)
-      throw new NotAdmittedError(`${peer} does not have the role ${theirs}, which ${protocol.name} takes`)
+      throw new NotAdmittedError(
+        `${peer} does not have the role ${theirs}, which ${protocol.name} takes${this.#because(peer)}`
+      )
     return links.open(peer, protocol, options)
   }
 
@@ -48,15 +62,29 @@ export class GuardedLinks implements Links {
   }
 
   #guard({ name }: Protocol, handler: (channel: Channel) => void): (channel: Channel) => void {
-    return channel => {
-      const lacking = lackingRole(name, 'opens', this.#init.rolesOf(channel.remote))
+    const lackingOf = (channel: Channel): string | undefined =>
+      lackingRole(name, 'opens', this.#init.rolesOf(channel.remote))
+    const takeOrRefuse = (channel: Channel): void => {
+      const lacking = lackingOf(channel)
       if (lacking === undefined) {
         handler(channel)
         return
       }
-      const message = `${channel.remote} opened a channel of ${name} without the role ${lacking}`
+      const why = this.#because(channel.remote)
+      const message = `${channel.remote} opened a channel of ${name} without the role ${lacking}${why}`
       channel.abort(new ProtocolError(message))
       this.#init.onViolation(channel.remote, 'wrong role', message)
     }
+    return channel => {
+      const settled = lackingOf(channel) === undefined ? undefined : this.#init.evidence?.settled(channel.remote)
+      if (settled === undefined) takeOrRefuse(channel)
+      // What comes on it meanwhile waits in the channel, within its limits.
+      else settled.then(() => takeOrRefuse(channel)).catch(error => channel.abort(error as Error))
+    }
+  }
+
+  #because(peer: PeerId): string {
+    const why = this.#init.evidence?.refusalOf(peer)
+    return why === undefined ? '' : `: ${why}`
   }
 }

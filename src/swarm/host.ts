@@ -75,7 +75,10 @@ export class Host implements Links {
       self: this.self,
       connectionsOf: peer => node.getConnections(peer),
       isOurs: protocol => this.#handledIds.has(protocol),
-      onReplaced: peer => init.onReplaced?.(peer)
+      onReplaced: peer => {
+        init.members?.replaced?.(peer)
+        init.onReplaced?.(peer)
+      }
     })
     node.addEventListener('connection:open', ({ detail }) => this.#opened(detail))
     node.addEventListener('connection:close', ({ detail }) => this.#closed(detail))

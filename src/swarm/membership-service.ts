@@ -4,6 +4,7 @@
  */
 import { PeerBudgets } from '../base/budget.ts'
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
+import { systemBytes } from '../base/entropy.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import { InvalidMembershipError, ProtocolError } from '../errors.ts'
@@ -12,12 +13,12 @@ import { type EpochSecret, Epochs, isDigestOf } from '../trust/epochs.ts'
 import { encodeFrame, itemBytes, itemsWithin, readFrame } from '../trust/frame.ts'
 import { type Certificate, readCertificate, swarmIdOf } from '../trust/grant.ts'
 import { itemOfCertificate } from '../trust/item.ts'
-import { type KeyText, keyOfPeer, keyText, peerOfKey, type VerifyKey } from '../trust/keys.ts'
+import { type KeyText, keyOfPeer, keyText, peerOfKey } from '../trust/keys.ts'
 import { Ledger, type Standing } from '../trust/ledger.ts'
 import { clockToleranceMs, epochGraceMs, frameItemBytesMax } from '../trust/limits.ts'
 import type { Role } from '../trust/roles.ts'
-import type { Epoch } from '../trust/statement.ts'
 import { TrustedTime } from '../trust/time.ts'
+import { AttestationService } from './attestation-service.ts'
 import { GuardedLinks } from './guarded-links.ts'
 import {
   congestedMs,
@@ -32,42 +33,15 @@ import {
 import type { Channel, Links } from './links.ts'
 import { withinRoles } from './member-roles.ts'
 import type { SwarmRecord } from './record.ts'
-import type { MemberFile } from './member-file.ts'
+import type { MembershipInit, MembershipLinks } from './membership-init.ts'
 
 export const trustProtocol: Protocol = { name: '/skein/trust', revisions: ['1.0.0'] }
-
-export interface MembershipInit {
-  readonly self: PeerId
-  readonly file: MemberFile
-  /** What was kept of the ledger. */
-  readonly items: readonly Uint8Array[]
-  /** Keeps what there is now for the next start. */
-  readonly keep: (file: MemberFile, items: readonly Uint8Array[]) => Promise<void>
-  readonly verify: VerifyKey
-  /** Opens what an epoch has for this peer. */
-  readonly openEpoch: (epoch: Epoch) => Uint8Array | undefined
-  readonly onWarning: (message: string) => void
-  /** @default the machine's */
-  readonly clock?: Clock
-}
-
-/** What a running membership needs of its peer. */
-export interface MembershipLinks {
-  readonly links: Links
-  readonly connected: () => Iterable<PeerId>
-  /** A peer that is connected or known is not a member any more, and why. */
-  readonly onRefused: (peer: PeerId, refusal: string) => void
-  /** Somebody may have become a member. */
-  readonly onMembers: () => void
-  /** A handshake takes other secrets than before. */
-  readonly onSecrets: () => void
-  readonly onViolation: (peer: PeerId, kind: string, message: string) => void
-}
 
 export class Membership {
   readonly id: string
   readonly ledger: Ledger
   readonly desk: Desk
+  readonly attestation: AttestationService
   readonly #init: MembershipInit
   readonly #clock: Clock
   readonly #self: KeyText
@@ -124,6 +98,14 @@ export class Membership {
       secrets: () => this.#epochs.secrets(),
       learnt: (items, secrets) => this.#learnt(items, secrets, undefined)
     }
+    this.attestation = new AttestationService({
+      ...init.attestation,
+      self: init.self,
+      clock: this.#clock,
+      random: init.random ?? systemBytes,
+      standingOf: peer => this.standingOf(peer),
+      onWarning: init.onWarning
+    })
     this.#restoreAll()
   }
 
@@ -198,7 +180,7 @@ export class Membership {
     let roles = this.#roles.get(peer)
     if (roles === undefined) {
       const standing = this.standingOf(peer)
-      roles = standing.isMember ? standing.roles : new Set()
+      roles = standing.isMember ? this.attestation.counting(peer, standing.roles) : new Set()
       this.#roles.set(peer, roles)
     }
     return roles
@@ -211,7 +193,8 @@ export class Membership {
 
   /** Links on which each may do what its certificate says. */
   guard(links: Links, onViolation: MembershipLinks['onViolation']): Links {
-    return new GuardedLinks({ links, rolesOf: peer => this.rolesOf(peer), onViolation })
+    const { attestation } = this
+    return new GuardedLinks({ links, rolesOf: peer => this.rolesOf(peer), evidence: attestation, onViolation })
   }
 
   /** Why a peer is no member now; undefined where it is one. */
@@ -227,6 +210,7 @@ export class Membership {
       { inboundMax: trustChannelsMax, frameBytesMax: trustFrameBytesMax, background: true },
       channel => this.#take(channel)
     )
+    await this.attestation.start({ ...running, onChange: peer => void this.#roles.delete(peer) })
     this.#timers = [
       this.#clock.every(membershipLookMs, () => this.#look()).unref(),
       this.#clock.every(membershipKeepMs, () => void this.#write()).unref()
@@ -235,6 +219,7 @@ export class Membership {
 
   async stop(): Promise<void> {
     this.#ended.abort()
+    this.attestation.stop()
     this.#running = undefined
     for (const timer of this.#timers) timer.stop()
     this.#keep?.stop()
@@ -245,11 +230,20 @@ export class Membership {
   connected(peer: PeerId): void {
     this.#refused.delete(peer)
     this.#time.here(keyText(keyOfPeer(peer)), true)
+    this.replaced(peer)
     if (this.ledger.items().reduce((sum, item) => sum + item.byteLength, 0) <= frameItemBytesMax) return
     void this.#send(peer, encodeFrame({ known: { digests: this.ledger.names } }))
   }
 
+  /** Another process may be at the other end: what it has shown of its machine is forgotten. */
+  replaced(peer: PeerId): void {
+    this.#roles.delete(peer)
+    this.attestation.connected(peer)
+  }
+
   disconnected(peer: PeerId): void {
+    this.#roles.delete(peer)
+    this.attestation.disconnected(peer)
     this.#time.here(keyText(keyOfPeer(peer)), false)
     this.#channels.delete(peer)
   }

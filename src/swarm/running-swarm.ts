@@ -197,6 +197,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
       connected: () => host.connectedPeers,
       onRefused: (peer, refusal) => this.#onRefused(peer, refusal),
       onMembers: () => this.#exchange?.membersChanged(),
+      onRoles: peer => this.#emit('record', { peer }),
       onSecrets: () => host.refreshSecrets(),
       onViolation
     })
@@ -432,8 +433,7 @@ export class RunningSwarm extends TypedEventEmitter<SwarmEvents> implements Swar
   #onConnect(peer: PeerId): void {
     this.membership?.connected(peer)
     if (this.#dialer.isNeeded(peer, 'contact')) this.#keep(peer, true)
-    if (this.#host?.connectedPeers.size !== 1) return
-    this.#dht.anew()
+    if (this.#host?.connectedPeers.size === 1) this.#dht.anew()
   }
 
   #onDisconnect(peer: PeerId): void {

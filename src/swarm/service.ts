@@ -7,6 +7,7 @@ import { reasonOf } from '../base/reason.ts'
 import { mkdir } from '../disk/files.ts'
 import { Keeping } from '../disk/keeping.ts'
 import { DataDirectoryError, InvalidMembershipError, InvalidOptionError } from '../errors.ts'
+import type { AttestationOptions } from './attestation-service.ts'
 import { type DataDirectory, openDataDir } from './data-dir.ts'
 import { SwarmDatastore } from './datastore.ts'
 import { type Identity, loadIdentity } from './identity.ts'
@@ -40,7 +41,7 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
     let service: RunningSwarm | undefined
     const keeping = init.keeping ?? new Keeping(message => service?.warn(message))
     const identity = await loadIdentity(dataDir.path, message => keeping.warn(message))
-    const membership = await membershipOf(config, dataDir.path, { identity, keeping })
+    const membership = await membershipOf(config, dataDir.path, { identity, keeping, attestation: init.attestation })
     const secret = membership?.discovery ?? swarmSecret(config as SecretSwarm)
     const tag = swarmTag(secret)
     const folder = join(dataDir.path, 'swarm')
@@ -75,9 +76,22 @@ export async function createSwarm(init: SwarmInit): Promise<Swarm> {
 async function membershipOf(
   config: SwarmConfig | undefined,
   dataDir: string,
-  { identity, keeping }: { readonly identity: Identity; readonly keeping: Keeping }
+  {
+    identity,
+    keeping,
+    attestation
+  }: {
+    readonly identity: Identity
+    readonly keeping: Keeping
+    readonly attestation: AttestationOptions | undefined
+  }
 ): Promise<Membership | undefined> {
-  if (config?.format === 1) return undefined
+  if (config?.format === 1) {
+    if (attestation === undefined) return undefined
+    throw new InvalidOptionError(
+      `evidence of machines is for swarms with members, and ${config.name} is one of a secret: see skein init --authority`
+    )
+  }
   const file = await readMemberFile(dataDir)
   if (file === undefined) {
     if (config !== undefined) {
@@ -103,7 +117,8 @@ async function membershipOf(
     },
     verify: verifyKey,
     openEpoch: epoch => openEpoch(epoch, identity.privateKey.raw.subarray(0, 32)),
-    onWarning: message => keeping.warn(message)
+    onWarning: message => keeping.warn(message),
+    attestation
   })
 }
 

@@ -2,6 +2,7 @@
 import type { ContentId, PeerId } from '../base/ids.ts'
 import type { Sign } from '../base/signature.ts'
 import type { Keeping } from '../disk/keeping.ts'
+import type { AttestationOptions } from './attestation-service.ts'
 import type { DataDirectory } from './data-dir.ts'
 import type { Links } from './links.ts'
 import type { Membership } from './membership-service.ts'
@@ -25,6 +26,8 @@ export interface SwarmInit {
   readonly neighbours?: boolean | string
   /** What the record says this peer runs. @default 'skein' */
   readonly agent?: string
+  /** In a swarm with members: which evidence this machine gives of itself, and which it takes. @default none */
+  readonly attestation?: AttestationOptions
   /** Where it writes what it keeps. @default one that says what fails as an event `warning` */
   readonly keeping?: Keeping
   /** Whether it takes part in the DHT. @default true */

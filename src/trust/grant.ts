@@ -13,6 +13,7 @@ import { among, type GrantKind, grantKinds, type Power, powers, type Role, roles
 
 const domain = 'skein-grant:'
 export const serialBytes = 16
+const attestKeyBytes = 32
 
 /** Bytes and who signed them, as they travel. */
 export interface Signed {
@@ -35,6 +36,8 @@ export interface Grant {
   readonly roles: readonly Role[]
   readonly powers: readonly Power[]
   readonly labels: readonly string[]
+  /** What its machine shows of itself (`attestation.ts`): 64 hex digits, a digest of the key that signs its evidence. @default nothing */
+  readonly attestKey?: string
 }
 
 /** A chain of grants from an authority down to whom it is about; signatures and rights hold. */
@@ -64,7 +67,8 @@ export function issue(above: readonly Signed[], grant: Grant, sign: SignKey): Ui
     notAfterMs: grant.notAfterMs,
     roles: [...grant.roles],
     powers: [...grant.powers],
-    labels: [...grant.labels]
+    labels: [...grant.labels],
+    attestKey: grant.attestKey === undefined ? new Uint8Array() : owned(hexBytes(grant.attestKey))
   })
   return CertificateBytes.encode({ grants: [...above, { payload, signature: owned(sign(inDomain(domain, payload))) }] })
 }
@@ -132,6 +136,8 @@ function checkIssuer(grant: Grant, above: Grant | undefined, { authorities }: Ro
   if (above.kind === 'invitation' && grant.labels.join('\n') !== above.labels.join('\n')) {
     throw new ProtocolError('a certificate has other labels than its invitation')
   }
+  if (above.kind === 'invitation' && grant.attestKey !== above.attestKey)
+    throw new ProtocolError('a certificate has another attestation key than its invitation')
 }
 
 function readGrant(payload: Uint8Array): Grant {
@@ -160,6 +166,9 @@ function readGrant(payload: Uint8Array): Grant {
   if (!(lifeMs > 0 && lifeMs <= grantLifeMaxMs))
     throw new ProtocolError('a grant ends before it begins, or lives too long')
   for (const label of fields.labels) checkLabel(label)
+  const { attestKey } = fields
+  if (attestKey.byteLength !== 0 && attestKey.byteLength !== attestKeyBytes)
+    throw new ProtocolError(`attestKey of a grant has ${attestKey.byteLength} bytes, not ${attestKeyBytes}`)
   return {
     swarm: bytesToHex(fields.swarm),
     issuer: keyText(fields.issuer),
@@ -170,7 +179,8 @@ function readGrant(payload: Uint8Array): Grant {
     notAfterMs: fields.notAfterMs,
     roles: among(roles, fields.roles),
     powers: among(powers, fields.powers),
-    labels: fields.labels
+    labels: fields.labels,
+    ...(attestKey.byteLength === 0 ? {} : { attestKey: bytesToHex(attestKey) })
   }
 }
 

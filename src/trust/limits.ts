@@ -54,3 +54,42 @@ export const bundleFilesMax = 32_768
 export const clockHeardMs = 60_000
 /** Clocks that are known at once: those of all neighbours, twice. */
 export const clocksHeardMax = 64
+/** Registers in a bank of a TPM, 0 to 23 (PC Client Platform TPM Profile, 4.6.2). */
+export const registersMax = 24
+/** Sets of registers that a policy takes: one for each kind of machine and of firmware in a swarm. */
+export const registerSetsMax = 64
+/** Bytes of the public area of a key, and of a quote: those of P-256 with SHA-256 have 88, and 145 or a few more. */
+export const tpmStructureBytesMax = 512
+/** Bytes of a signature: two numbers of 32 bytes in DER take 72 at most. */
+export const tpmSignatureBytesMax = 80
+/** Bytes of a frame about evidence: 64 bindings, 24 registers and a quote have less than 4 kB. */
+export const attestFrameBytesMax = 8 * 1_024
+/** Kinds of evidence that a challenge names. */
+export const evidenceKindsMax = 8
+/** Letters of the name of a kind, and of a sentence that says why there is none. */
+export const evidenceTextMax = 200
+/**
+ * How long evidence counts. What happens to a machine after it gave some is found out when the next is due: ten minutes are what a machine takes to be opened
+ * and begun anew, and cost a TPM that is asked by 40 peers some twenty quotes, since one answers all who wait.
+ */
+export const attestedMs = 10 * 60_000
+/** When a peer whose evidence counts is asked again: it has as long as that again to answer, on bad links and after a restart of its TPM. */
+export const attestAgainMs = 5 * 60_000
+/** When a peer is asked again that gave no evidence, or the wrong one: whoever mends it waits for that. */
+export const attestRetryMs = 10_000
+/**
+ * How long one challenge takes at most. A TPM takes up to half a second for each of two commands, their programs as long on a slow processor, and what was
+ * asked before is answered first.
+ */
+export const attestMs = 15_000
+/** Between two quotes: whatever is asked, a TPM has half of its time for others, such as the one that opens a disk. */
+export const quoteEveryMs = 1_000
+/** Challenges of one peer that are answered: one in so long, and so many at once, as when two peers dial one another at the same moment. */
+export const challengeEveryMs = 5_000
+export const challengeBurst = 4
+/** Challenges that wait for one quote: more than a peer has neighbours and contacts. */
+export const challengesWaitingMax = 64
+/** Channels for evidence that one peer may have open here: one question, and one more where two connections cross. */
+export const attestChannelsMax = 2
+/** How often it is looked at whose evidence ends, and who is asked again. */
+export const attestLookMs = 1_000

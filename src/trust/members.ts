@@ -10,6 +10,8 @@ export interface MemberFacts {
   readonly peer: PeerId
   readonly roles: readonly Role[]
   readonly labels: readonly string[]
+  /** The key that signs evidence of its machine, by its digest of 64 hex digits; missing where its certificate names none. */
+  readonly attestKey?: string
   /** When its certificate ends, in ms since 1970. */
   readonly notAfterMs: number
   /** Why it may nothing now; undefined for a member. */
@@ -69,6 +71,7 @@ export function memberFacts(ledger: Ledger, nowMs: number): MemberFacts[] {
       peer: peerOfKey(hexBytes(key)),
       roles: last.roles,
       labels: last.labels,
+      ...(last.attestKey === undefined ? {} : { attestKey: last.attestKey }),
       notAfterMs,
       refusal: standing.isMember ? undefined : standing.refusal
     }

@@ -1,6 +1,10 @@
-/** Ed25519 keys outside of a peer: of an authority, a deputy, an invitation. Node's own, which checks a signature in 63 µs. */
+/**
+ * Ed25519 keys outside of a peer: of an authority, a deputy, an invitation. Node's own, which checks a signature in 63 µs. And signatures on P-256, which are
+ * a TPM's.
+ */
 import { createPrivateKey, createPublicKey, type KeyObject, randomBytes, sign, verify } from 'node:crypto'
 import { type KeyText, keyText, type VerifyKey } from './keys.ts'
+import type { VerifyP256 } from './tpm-quote.ts'
 
 /** A key that signs. */
 export interface SigningKey {
@@ -42,4 +46,15 @@ export const verifyKey: VerifyKey = (key, data, signature) => {
 function publicKeyOf(key: Uint8Array): KeyObject {
   const x = Buffer.from(key).toString('base64url')
   return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
+}
+
+export const verifyP256: VerifyP256 = ({ x, y }, data, signature) => {
+  try {
+    const [xText, yText] = [x, y].map(each => Buffer.from(each).toString('base64url')) as [string, string]
+    const key = createPublicKey({ key: { kty: 'EC', crv: 'P-256', x: xText, y: yText }, format: 'jwk' })
+    return verify('sha256', data, { key, dsaEncoding: 'der' }, signature)
+  } catch {
+    // No point of the curve, or no signature.
+    return false
+  }
 }
