@@ -15,6 +15,7 @@ import {
 } from '../../src/trust/attestation.ts'
 import { AttestedPeers } from '../../src/trust/attested-peers.ts'
 import { ChallengeCredits } from '../../src/trust/challenge-credits.ts'
+import { type Grant, issue, readCertificate, signedGrants, swarmIdOf } from '../../src/trust/grant.ts'
 import { peerOfKey } from '../../src/trust/keys.ts'
 import {
   attestAgainMs,
@@ -24,6 +25,7 @@ import {
   challengeEveryMs,
   challengesWaitingMax
 } from '../../src/trust/limits.ts'
+import { signingKey, verifyKey } from '../../src/trust/signing-key.ts'
 
 const peer = (n: number): PeerId => peerOfKey(new Uint8Array(32).fill(n))
 const [prover, verifier, other] = [peer(1), peer(2), peer(3)]
@@ -150,6 +152,51 @@ describe('evidence', () => {
     peers.disconnected(prover)
     expect(peers.isAttested(prover, 40)).toBe(false)
     expect(peers.facts(40)).toEqual([])
+  })
+})
+
+describe('a certificate', () => {
+  const [root, recovery] = [signingKey(), signingKey()]
+  const swarm = swarmIdOf(root.publicKey, recovery.publicKey)
+  const roots = { swarm, authorities: new Set([root.key]) }
+  const grant: Grant = {
+    ...{
+      swarm,
+      issuer: root.key,
+      subject: root.key,
+      kind: 'peer',
+      serial: '11'.repeat(16),
+      notBeforeMs: 0,
+      notAfterMs: 1_000
+    },
+    ...{ roles: ['stage'], powers: [], labels: [] }
+  }
+  const [key, otherKey] = ['ab'.repeat(32), 'cd'.repeat(32)]
+
+  it('names the key that signs evidence of its machine, which is the one of its invitation, or none (T1)', () => {
+    const invitation = signingKey()
+    const read = (invited: object, joined: object): string | undefined => {
+      const above = issue([], { ...grant, subject: invitation.key, kind: 'invitation', ...invited }, root.sign)
+      const own = { ...grant, issuer: invitation.key, ...joined }
+      return readCertificate(issue(signedGrants(above), own, invitation.sign), roots, verifyKey).last.attestKey
+    }
+    expect(read({ attestKey: key }, { attestKey: key })).toBe(key)
+    expect(read({}, {})).toBeUndefined()
+    const wrong = 'another attestation key than its invitation'
+    expect(() => read({ attestKey: key }, {}), 'whoever found the line has no such machine').toThrow(wrong)
+    expect(() => read({ attestKey: key }, { attestKey: otherKey })).toThrow(wrong)
+    expect(() => read({}, { attestKey: key })).toThrow(wrong)
+  })
+
+  it('has 32 bytes for it, and is otherwise what it was', () => {
+    expect(() => readCertificate(issue([], { ...grant, attestKey: 'ab' }, root.sign), roots, verifyKey)).toThrow(
+      'attestKey of a grant has 1 bytes, not 32'
+    )
+    const [plain, named] = [issue([], grant, root.sign), issue([], { ...grant, attestKey: key }, root.sign)]
+    // A field of two bytes and 32 more, in a payload and a certificate whose lengths take as many bytes as before or one more.
+    expect(named.byteLength - plain.byteLength).toBeLessThanOrEqual(36)
+    expect(readCertificate(plain, roots, verifyKey).last).not.toHaveProperty('attestKey')
+    expect(readCertificate(named, roots, verifyKey).last.attestKey).toBe(key)
   })
 })
 
