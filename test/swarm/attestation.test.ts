@@ -53,6 +53,12 @@ describe('evidence of machines', needs(whyNoTpm), () => {
       expect((await tpmAttester(own)).key).toBe(attester.key)
       expect(attester.key).toMatch(/^[0-9a-f]{64}$/)
       expect(thiefs.key).not.toBe(attester.key)
+      // An owner that takes it anew changes nothing, another endorsement seed does.
+      thief.run('tpm2_clear', '-c', 'l')
+      expect((await tpmAttester(thief)).key).toBe(thiefs.key)
+      thief.run('tpm2_changeeps')
+      expect((await tpmAttester(thief)).key).not.toBe(thiefs.key)
+      thiefs = await tpmAttester(thief)
     }, 30_000)
 
     it('gives evidence that is right, for its key, its challenge and its registers alone (E5, E6)', async () => {
