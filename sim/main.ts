@@ -23,6 +23,7 @@ import { measureLarge, measurePlacing } from './placing.ts'
 import { drawScenario } from './random-world.ts'
 import { checkNames, parseScenario, type Scenario, ScenarioError } from './scenario.ts'
 import type { Summary } from './stats.ts'
+import { manyOfWork } from './work-command.ts'
 import { World } from './world.ts'
 
 const usage = `Usage: npm run sim -- [options]
@@ -34,6 +35,7 @@ const usage = `Usage: npm run sim -- [options]
   --placement N         measure placement on N random swarms against baselines from the literature
   --converging N        change N random swarms, each in three ways, and measure when placement rests
   --members N           live through N worlds of members who are captured and revoked, from --seed on
+  --work N              live through N worlds in which somebody computes something else than it should, from --seed on
   --peers N             so many peers in all, in the scenario's proportions
   --minutes M           so many virtual minutes
   --live                have real peers live the scenario too, and compare what was simulated with what was measured
@@ -138,7 +140,7 @@ function checkReport(path: string, inputs: readonly string[]): void {
 /** What would be ignored is refused: who says it believes that it was done. */
 function checkTogether(values: Readonly<Record<string, unknown>>): void {
   const isSaid = (name: string): boolean => values[name] !== undefined && values[name] !== false
-  const [crowd, other] = ['seeds', 'placement', 'converging', 'members'].filter(isSaid)
+  const [crowd, other] = ['seeds', 'placement', 'converging', 'members', 'work'].filter(isSaid)
   if (other !== undefined) throw new UsageError(`--${crowd} and --${other} are two runs: say one of them`)
   const stray = ['scenario', 'peers', 'minutes', 'live', 'report'].find(isSaid)
   if (crowd !== undefined && stray !== undefined) {
@@ -219,6 +221,7 @@ async function command(args: string[], print: (line: string) => void, note: (lin
       placement: { type: 'string' },
       converging: { type: 'string' },
       members: { type: 'string' },
+      work: { type: 'string' },
       peers: { type: 'string' },
       minutes: { type: 'string' },
       live: { type: 'boolean', default: false },
@@ -269,6 +272,8 @@ async function command(args: string[], print: (line: string) => void, note: (lin
   }
   const members = whole(values.members, 'members', 1)
   if (members !== undefined) return manyOfMembers({ first: seed, count: members, json: values.json }, print)
+  const work = whole(values.work, 'work', 1)
+  if (work !== undefined) return manyOfWork({ first: seed, count: work, json: values.json }, print)
   const converging = whole(values.converging, 'converging', 1)
   if (converging !== undefined) {
     const result = await measureConverging(seed, converging)

@@ -247,17 +247,23 @@ export class WorkChecks {
   #checkers(about: WorkCase, but: readonly PeerId[]): readonly PeerId[] {
     const { model } = about.terms
     const { numericClass } = about.commitment
-    const { links, holdersOf, classOf } = this.#init
-    return holdersOf(model, hopOf(about))
-      .filter(
-        peer =>
-          peer !== links.self &&
-          peer !== accusedOf(about) &&
-          !but.includes(peer) &&
-          !this.refuted.has(peer) &&
-          classOf(peer, model) === numericClass
-      )
-      .slice(0, checkersMax)
+    const { links, holdersOf, classOf, rng } = this.#init
+    return (
+      holdersOf(model, hopOf(about))
+        .filter(
+          peer =>
+            peer !== links.self &&
+            peer !== accusedOf(about) &&
+            !but.includes(peer) &&
+            !this.refuted.has(peer) &&
+            classOf(peer, model) === numericClass
+        )
+        // By chance: nobody can know that he will be asked first.
+        .map(peer => ({ peer, at: rng() }))
+        .sort((a, b) => a.at - b.at)
+        .slice(0, checkersMax)
+        .map(({ peer }) => peer)
+    )
   }
 
   /** There is evidence against a peer: everybody is told who can look for himself. */

@@ -9,6 +9,7 @@ import { registerHooks, stripTypeScriptTypes } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { memberMutants } from './member-mutants.ts'
 import type { Storm } from './storms.ts'
+import { workMutants } from './work-mutants.ts'
 
 export interface Mutant {
   readonly name: string
@@ -19,7 +20,7 @@ export interface Mutant {
   /** What is otherwise besides, which alone breaks no promise: without it nobody comes to where the fault is. */
   readonly beside?: Pick<Mutant, 'file' | 'original' | 'mutated'>
   /** Where it shows: in random worlds unless said, else in those of `storms.ts`. */
-  readonly storm?: Storm | 'members'
+  readonly storm?: Storm | 'members' | 'work'
   /** Worlds within which it must be caught: the first one's seed, and how many. */
   readonly from: number
   readonly seeds: number
@@ -558,7 +559,8 @@ export const mutants: readonly Mutant[] = [
     from: 1,
     seeds: 5
   },
-  ...memberMutants
+  ...memberMutants,
+  ...workMutants
 ]
 
 /** Sources without types, by path: what most mutants share is stripped once. */
@@ -610,10 +612,10 @@ async function hunt(
   number: number | 'none',
   from: number,
   seeds: number,
-  storm?: Storm | 'members'
+  storm?: Storm | 'members' | 'work'
 ): Promise<{ seed: number; broken: string } | undefined> {
   const load = async (file: string) => import(`${pathToFileURL(root + file).href}?mutant=${number}`)
-  if (storm === 'members') return huntMembers(load, from, seeds)
+  if (storm === 'members' || storm === 'work') return huntIn(storm, load, from, seeds)
   const { World } = (await load('sim/world.ts')) as typeof import('../../sim/world.ts')
   const { drawScenario } = (await load('sim/random-world.ts')) as typeof import('../../sim/random-world.ts')
   const { drawStorm } = (await load('test/sim/storms.ts')) as typeof import('./storms.ts')
@@ -633,16 +635,18 @@ async function hunt(
   return undefined
 }
 
-/** The same in worlds of members. */
-async function huntMembers(
+/** The same in worlds of members, or of work that is checked. */
+async function huntIn(
+  storm: 'members' | 'work',
   load: (file: string) => Promise<unknown>,
   from: number,
   seeds: number
 ): Promise<{ seed: number; broken: string } | undefined> {
   const { MembersWorld } = (await load('sim/members-world.ts')) as typeof import('../../sim/members-world.ts')
+  const { WorkWorld } = (await load('sim/work-world.ts')) as typeof import('../../sim/work-world.ts')
   for (let seed = from; seed < from + seeds; seed++) {
     try {
-      await new MembersWorld(seed).run()
+      await (storm === 'members' ? new MembersWorld(seed) : new WorkWorld(seed)).run()
     } catch (error) {
       return { seed, broken: (error as Error).message.split('\n')[0]! }
     }
