@@ -38,8 +38,11 @@ describe('evidence of machines', needs(whyNoTpm), () => {
   let thiefs: Attester
 
   beforeAll(async () => {
-    ;[own, thief] = [await startTpm(await homes()), await startTpm(await homes())]
-    ;[attester, thiefs] = [await tpmAttester(own), await tpmAttester(thief)]
+    // One after the other: what has started is stopped, whatever becomes of the next.
+    own = await startTpm(await homes())
+    thief = await startTpm(await homes())
+    attester = await tpmAttester(own)
+    thiefs = await tpmAttester(thief)
   }, 60_000)
   afterAll(() => {
     own?.stop()
