@@ -3,7 +3,10 @@
  * of these is revoked in mid-answer. Printed: how long each of the others takes to refuse it, whether the answer has the undisturbed tokens, and how long
  * the secret that it knows still opens a handshake.
  *
- *   npm run captured [-- --rounds N] [--seed S] [--json]
+ * With `--many N` instead: a connected swarm of so many members in this process; printed: how long each takes to refuse who is revoked, how long a half
+ * that was cut off takes once it meets the other one, and whether half of them with old disks bring the captured one back.
+ *
+ *   npm run captured [-- --rounds N] [--many N] [--seed S] [--json]
  */
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,20 +14,22 @@ import { parseArgs } from 'node:util'
 import { seeded } from '../../src/base/rng.ts'
 import { beginRun, runCommand, telling } from './command.ts'
 import { quantile } from './figures.ts'
+import { measureMany } from '../swarm/many-members.ts'
 
 const { values: flags } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     seed: { type: 'string', default: '1' },
+    many: { type: 'string' },
     json: { type: 'boolean', default: false }
   }
 })
-const [rounds, seed] = [flags.rounds, flags.seed].map(text => {
+const [rounds, seed, many] = [flags.rounds, flags.seed, flags.many ?? '30'].map(text => {
   const value = Number(text)
   if (Number.isSafeInteger(value) && value > 0) return value
   console.error(`captured: ${text} is no positive whole number`)
   return process.exit(2)
-}) as [number, number]
+}) as [number, number, number]
 
 const { say, sayJson } = telling(flags.json)
 const prompt = 'Once upon a time, there was a little fox who'
@@ -149,4 +154,23 @@ function tell(all: readonly Round[]): number {
     : 1
 }
 
-await runCommand(main)
+/** What the issue asks of a connected swarm, and of a half that was cut off, in ms. */
+const everybodyMs = 10_000
+const pushedP99Ms = 2_000
+const metMaxMs = 2_000
+/** So long a captured one that starts from its old disk is looked at. */
+const backLookMs = 10_000
+
+async function manyMembers(): Promise<number> {
+  const { pushedMs, metMs, oldMs, isBack } = await measureMany(many, { rounds, lookMs: backLookMs, say })
+  const words = (times: readonly number[]): string =>
+    `p50 ${quantile(times, 0.5)?.toFixed(0)}, p99 ${quantile(times, 0.99)?.toFixed(0)}, at most ${Math.max(...times).toFixed(0)} ms`
+  say(`${rounds} revoked among ${many}: refused by each other one after ${words(pushedMs)}`)
+  say(`a half that was cut off, from the start of the one of it that meets the other half: ${words(metMs)}`)
+  say(`half of them and the captured one from old disks: ${words(oldMs)}; it ${isBack ? 'IS BACK' : 'stays out'}`)
+  sayJson({ event: 'many', members: many, rounds, pushedMs, metMs, oldMs, isBack })
+  const isFast = Math.max(...pushedMs) <= everybodyMs && (quantile(pushedMs, 0.99) ?? 0) <= pushedP99Ms
+  return isFast && Math.max(...metMs) <= metMaxMs && !isBack ? 0 : 1
+}
+
+await runCommand(flags.many === undefined ? main : manyMembers)
