@@ -210,10 +210,11 @@ export class Faults {
         case 'claim':
         case 'steal':
         case 'hoard':
+        case 'flood':
           this.#world.say(`${peer.name} begins to lie: ${kind}`)
           peer.lie = kind
           // Who only means harm to sessions leaves no step that cannot be computed.
-          this.#world.blame.hasLied ||= kind !== 'steal' && kind !== 'hoard'
+          this.#world.blame.hasLied ||= kind !== 'steal' && kind !== 'hoard' && kind !== 'flood'
           if (kind === 'claim') {
             peer.process?.saySoon()
             this.#world.agenda.after(claimHeardMs, () => this.#checkClaims())

@@ -27,7 +27,7 @@ import type { LifeClock } from './life-clock.ts'
 import { MemoryStore } from './memory-store.ts'
 import type { Promises } from './promises.ts'
 import { RadioLinks } from './radio-links.ts'
-import { Rogue, type RogueHost } from './rogue.ts'
+import { Rogue, type RogueHost, rogueryOf } from './rogue.ts'
 import { SimSwarm } from './sim-swarm.ts'
 import type { Station } from './station.ts'
 import { type EngineHost, type Pass, timedEngines } from './timed-engine.ts'
@@ -397,6 +397,7 @@ export class Life {
       model: shape.id,
       tokensMax: toy.contextMax,
       after,
+      stages: () => this.#parts?.stages,
       openChannel: (peer, protocol, done) => wire.open(station, peer, protocol, done),
       nextSession: () => Array.from({ length: 32 }, () => Math.floor(rng() * 16).toString(16)).join('') as SessionId,
       targets: () =>
@@ -409,10 +410,7 @@ export class Life {
                 )
               : []
           ),
-      roguery: () => {
-        const is = lie()
-        return is === 'steal' || is === 'hoard' ? is : undefined
-      }
+      roguery: () => rogueryOf(lie())
     }
   }
 }

@@ -26,6 +26,8 @@ export type PromiseName =
   | 'patience'
   /** A long prompt kept others waiting for their tokens for longer than it may. */
   | 'delay'
+  /** One driver had more of an engine than its part, for long, while others waited there. */
+  | 'part'
   /** Bytes that nobody checked came to a disk, or who sent wrong ones was asked again. */
   | 'wrong-weights'
   /** Something was done in the name of what is gone. */

@@ -1,17 +1,26 @@
 /**
  * What a member does that means harm to sessions. A thief attracts them, is gone around, and comes back for them with
- * epochs of its choice. A hoarder opens sessions wherever there is room, and uses none. Neither can sign as anybody else.
+ * epochs of its choice. A hoarder opens sessions wherever there is room, and uses none. One that floods has as many step without end. None can sign as
+ * anybody else.
  */
 import type { ModelId, PeerId, SessionId } from '../src/base/ids.ts'
 import type { Protocol } from '../src/base/protocol.ts'
 import type { Sign } from '../src/base/signature.ts'
 import type { Channel } from '../src/swarm/links.ts'
 import { decodeFrame, encodeFrame } from '../src/stage/codec.ts'
+import { SendCredit } from '../src/stage/credit.ts'
 import { type Frame, type OpenFrame, stageProtocol } from '../src/stage/frame.ts'
+import type { StageService } from '../src/stage/service.ts'
 import { type RouteHop, type SignedTerms, signTerms, type Terms } from '../src/stage/terms.ts'
 import type { ChannelHandlers, WireChannel } from './wire-channel.ts'
 
-export type Roguery = 'steal' | 'hoard'
+const rogueries = ['steal', 'hoard', 'flood'] as const
+export type Roguery = (typeof rogueries)[number]
+
+/** A lie, where it is one of these. */
+export function rogueryOf(lie: string | undefined): Roguery | undefined {
+  return rogueries.find(each => each === lie)
+}
 
 /** A stage that serves. */
 export interface Target extends RouteHop {
@@ -26,6 +35,8 @@ export interface RogueHost {
   readonly after: (delayMs: number, task: () => void) => void
   readonly openChannel: (peer: PeerId, protocol: Protocol, done: (channel: WireChannel | undefined) => void) => unknown
   readonly nextSession: () => SessionId
+  /** Its own, which takes what tails of its sessions say. */
+  readonly stages: () => StageService | undefined
   readonly targets: () => readonly Target[]
   readonly roguery: () => Roguery | undefined
 }
@@ -60,7 +71,8 @@ export class Rogue {
         return
       }
       if (roguery === 'steal') for (const terms of this.#loot.values()) this.#steal(terms)
-      else for (const target of this.#host.targets()) this.#grab(target)
+      else if (roguery === 'hoard') for (const target of this.#host.targets()) this.#grab(target)
+      else for (const target of this.#host.targets()) this.#flood(target)
       this.#host.after(roundMs, round)
     }
     this.#host.after(roundMs, round)
@@ -113,6 +125,56 @@ export class Rogue {
     return { kind: 'open', hop, terms: signTerms({ ...terms, epoch: highest, route, keep: 0 }, this.#host.sign) }
   }
 
+  /** Has a whole model compute for it, a token at a time in each of several sessions. */
+  #flood(target: Target): void {
+    const { self, sign, model, tokensMax } = this.#host
+    const { peer, start, end, layers } = target
+    const key = `${peer} ${start}-${end}`
+    const held = this.#hoard.get(key) ?? 0
+    if (peer === self || start > 0 || end < layers || held >= hoardMax) return
+    const sampling = { temperature: 0, topP: 1, topK: 0, seed: 1 }
+    const session = this.#host.nextSession()
+    const route = [{ peer, start, end }]
+    const terms = signTerms({ session, epoch: 0, model, route, driver: self, tokensMax, sampling, keep: 0 }, sign)
+    const drive = this.#host.stages()?.drive(session, {
+      onTokens: () => {},
+      onScores: () => {},
+      onTailRefused: () => {},
+      onTailLost: () => {}
+    })
+    if (drive === undefined) return
+    drive.admit(0, peer)
+    this.#hoard.set(key, held + 1)
+    let isGone = false
+    const gone = (): void => {
+      if (isGone) return
+      isGone = true
+      drive.stop()
+      this.#hoard.set(key, this.#hoard.get(key)! - 1)
+    }
+    const credit = new SendCredit()
+    let position = 0
+    const stepAll = (channel: WireChannel): void => {
+      if (this.#host.roguery() !== 'flood') {
+        channel.close()
+        gone()
+        return
+      }
+      while (credit.allows(1)) {
+        if (position === tokensMax) position = 0
+        const input = { kind: 'ids', ids: Int32Array.of(1) } as const
+        channel.send(encodeFrame({ kind: 'step', epoch: 0, position: position++, tokens: 1, sample: false, input }))
+        credit.sent(1)
+      }
+    }
+    this.#say(peer, [{ kind: 'open', hop: 0, terms }], gone, {
+      begun: stepAll,
+      onFrame: (channel, frame) => {
+        if (frame?.kind === 'ack' && credit.acked(frame.steps, frame.tokens)) stepAll(channel)
+      }
+    })
+  }
+
   /** Has a stage reserve a cache, in its own name, and keeps the stream open. */
   #grab(target: Target): void {
     const { peer, start, end } = target
@@ -129,7 +191,15 @@ export class Rogue {
     this.#say(peer, [{ kind: 'open', hop: start === 0 ? 0 : 1, terms }], gone)
   }
 
-  #say(peer: PeerId, frames: readonly Frame[], onEnd = (): void => {}): void {
+  #say(
+    peer: PeerId,
+    frames: readonly Frame[],
+    onEnd = (): void => {},
+    goOn: {
+      readonly begun?: (channel: WireChannel) => void
+      readonly onFrame?: (channel: WireChannel, frame: Frame | undefined) => void
+    } = {}
+  ): void {
     this.#host.openChannel(peer, stageProtocol, channel => {
       if (channel === undefined) {
         onEnd()
@@ -139,6 +209,7 @@ export class Rogue {
         onFrame: bytes => {
           // A seat that refuses for another reason is still there.
           const frame = decodeFrame(bytes)
+          goOn.onFrame?.(channel, frame)
           if (frame?.kind !== 'refuse' || frame.reason !== 'no-room') return
           channel.close()
           onEnd()
@@ -147,6 +218,7 @@ export class Rogue {
       }
       channel.handlers = handlers
       for (const frame of frames) channel.send(encodeFrame(frame))
+      goOn.begun?.(channel)
     })
   }
 }

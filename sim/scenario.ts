@@ -191,6 +191,7 @@ const faultKinds = [
   'claim',
   'steal',
   'hoard',
+  'flood',
   'drain',
   'stop'
 ] as const
@@ -207,7 +208,8 @@ const lasting: ReadonlySet<FaultKind> = new Set([
   'hang',
   'claim',
   'steal',
-  'hoard'
+  'hoard',
+  'flood'
 ])
 
 const fault = z.strictObject({
@@ -219,7 +221,7 @@ const fault = z.strictObject({
    * for `forS`. `skew`: its clocks jump by `ms`, the wall's and no other. `corrupt`: its engine gives wrong hidden states.
    * `garble`: it sends wrong bytes. `mute`: its heart beats, and it takes sessions, but does nothing with what they say for
    * `forS`. `hang`: its engine ends no step for `forS`. `claim`: it says that it serves all layers at no cost, and
-   * answers nothing. `steal`: it attracts sessions, refuses them, and breaks into them. `hoard`: it opens sessions wherever there is room, and uses none. `drain`: it announces that it
+   * answers nothing. `steal`: it attracts sessions, refuses them, and breaks into them. `hoard`: it opens sessions wherever there is room, and uses none. `flood`: its sessions step without end. `drain`: it announces that it
    * goes, hands over and leaves. `stop`: it says goodbye.
    * What lasts and has no `forS` lasts until the scenario's end; of two that overlap on one peer the later one counts.
    */

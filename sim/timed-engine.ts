@@ -10,6 +10,7 @@ import type { EngineFactory, EngineInit, Measured } from '../src/engine/factory.
 import type { Footprint } from '../src/engine/footprint.ts'
 import { partMs, shortTokensMax } from '../src/engine/limits.ts'
 import { attentionBlock } from '../src/model/limits.ts'
+import { Parts } from './parts.ts'
 import { type InstantEngine, type ToyModel, toyEngine } from './toy-engine.ts'
 
 /** What an engine needs of the machine it runs on. */
@@ -56,6 +57,8 @@ export interface EngineWitness {
   knew(tokens: number): void
   /** Lone tokens take so much longer because a pass has parts of longer steps, which may not add more than `allowedMs`. */
   delayed(engine: TimedEngine, ms: number, allowedMs: number): void
+  /** A driver has had so much more than its part of the engine while others waited. */
+  hadMore(engine: TimedEngine, driver: PeerId, ms: number): void
 }
 
 /** What a session's cache takes to be reserved, and an engine's answer. */
@@ -116,6 +119,7 @@ export class TimedEngine implements Engine {
   readonly #host: EngineHost
   readonly #toy: InstantEngine
   readonly #batches = new Batches({ rowsMax: attentionBlock, shares: true })
+  readonly #parts = new Parts()
   /** What waits or is under way, by number. */
   readonly #jobs = new Map<number, Job>()
   #nextId = 0
@@ -200,7 +204,8 @@ export class TimedEngine implements Engine {
         computeMs: 0,
         rows: 0
       })
-      this.#batches.push({ id, session: step.session, tokens: step.tokens }, this.#host.nowMs())
+      const { session, tokens } = step
+      this.#batches.push({ id, session, tokens, owner: ownerOf(session).driver }, this.#host.nowMs())
       this.#next()
     })
   }
@@ -232,9 +237,20 @@ export class TimedEngine implements Engine {
       if (done + tokens === job.step.tokens) pass.samples += samplesOf(job.step)
     }
     const ms = this.#host.computeMs(this, pass)
+    this.#lookAtParts(parts, ms)
     this.#busyUntilMs = nowMs + ms
     this.#look(parts, pass, ms)
     this.#host.after(ms, () => this.#ended(parts, pass, ms))
+  }
+
+  #lookAtParts(parts: readonly BatchPart[], ms: number): void {
+    const driverOf = (id: number): PeerId => ownerOf(this.#jobs.get(id)!.step.session).driver
+    const rows = new Map<PeerId, number>()
+    for (const { id, tokens, known } of parts) {
+      if (known !== true) rows.set(driverOf(id), (rows.get(driverOf(id)) ?? 0) + tokens)
+    }
+    const more = this.#parts.pass(ms, rows, new Set([...this.#jobs.keys()].map(driverOf)), this.#host.nowMs())
+    if (more !== undefined) this.#host.witness.hadMore(this, more.driver, more.beyondMs)
   }
 
   /** Tells what others see of a pass: who waits longer than a token alone takes, and for whom. */

@@ -294,6 +294,15 @@ export class Witness implements Tap, EngineWitness {
     )
   }
 
+  hadMore(engine: TimedEngine, driver: PeerId, ms: number): void {
+    const { promises, name } = this.#init
+    const layers = nameOf(engine)
+    promises.broken(
+      'part',
+      `${driver} had ${ms.toFixed(0)} ms more than its part of layers ${layers} of ${name} while others waited`
+    )
+  }
+
   #seatOf(engine: Range, cache: SessionId): string {
     const { driver, session } = ownerOf(cache)
     return seatName(driver, session, engine)

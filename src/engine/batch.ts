@@ -5,6 +5,7 @@
  * no bit depends on it (promise P3). Pure.
  */
 import { Laps } from './laps.ts'
+import { OwnerDebts } from './owner-debts.ts'
 import { partMs, shortTokensMax } from './limits.ts'
 import { PassCost } from './pass-cost.ts'
 
@@ -13,6 +14,8 @@ export interface Work {
   /** A number of its own. */
   readonly id: number
   readonly session: string
+  /** Whose session it is, where several may be of one. @default of nobody else */
+  readonly owner?: string | undefined
   /** Of a step; 0 for what is done alone and at once: a session's cache is opened or freed. */
   readonly tokens: number
 }
@@ -43,6 +46,7 @@ export interface BatchesInit {
 }
 
 interface Waiting extends Work {
+  readonly owner: string
   readonly cameMs: number
   /** Of its tokens. */
   done: number
@@ -54,10 +58,19 @@ interface Waiting extends Work {
   gatherMs: number | undefined
 }
 
+/** Who is computed for now, and rows of that pass. */
+interface Choice {
+  readonly heads: readonly Waiting[]
+  readonly rowsMax: number
+  /** Who has had more than its part. */
+  readonly over: readonly Waiting[]
+}
+
 export class Batches {
   readonly #init: BatchesInit
   readonly #cost = new PassCost()
   readonly #laps = new Laps()
+  readonly #debts = new OwnerDebts()
   /** In the order in which they came. */
   #waiting: Waiting[] = []
   #turns = 0
@@ -76,7 +89,10 @@ export class Batches {
   }
 
   push(work: Work, nowMs: number): void {
-    this.#waiting.push({ ...work, cameMs: nowMs, done: 0, after: undefined, turn: this.#turns++, gatherMs: undefined })
+    const { session, owner = session } = work
+    const began = { cameMs: nowMs, done: 0, after: undefined, turn: this.#turns++, gatherMs: undefined }
+    this.#waiting.push({ ...work, owner, ...began })
+    if (work.tokens > 0) this.#debts.seen(owner, nowMs)
     if (isShort(work)) this.#laps.came(work.session, nowMs)
   }
 
@@ -105,7 +121,8 @@ export class Batches {
     if (alone !== undefined) return { kind: 'alone', id: alone.id }
     if (heads.length === 0) return undefined
     heads.sort((a, b) => a.turn - b.turn)
-    const turn = this.#init.shares ? this.#shared(heads, nowMs) : this.#single(heads, nowMs)
+    const within = this.#withinParts(heads, nowMs)
+    const turn = this.#init.shares ? this.#beside(this.#shared(within, nowMs), within) : this.#single(within, nowMs)
     if (turn.kind === 'gather') this.#isGathering = true
     return turn
   }
@@ -124,6 +141,8 @@ export class Batches {
     this.#idleMs = nowMs
     const rows = computedRows(parts)
     if (rows > 0) this.#cost.took(rows, ms)
+    const owners = this.#waiting.map(({ owner }) => owner)
+    this.#debts.took(ms, this.#rowsByOwner(parts), new Set(owners), nowMs)
     for (const { id, tokens, waitsFor } of parts) {
       const work = this.#work(id)
       work.done += tokens
@@ -145,8 +164,50 @@ export class Batches {
     return first.filter(({ after }) => after === undefined)
   }
 
+  /**
+   * Those first that have not had more than their part. Where nobody else waits at this moment, the others are computed for in short passes: whoever comes
+   * back meanwhile waits for the end of one.
+   */
+  #withinParts(heads: readonly Waiting[], nowMs: number): Choice {
+    const { rowsMax } = this.#init
+    const over = heads.filter(({ owner }) => this.#debts.isOver(owner))
+    const first = heads.filter(work => !over.includes(work))
+    if (first.length > 0) return { heads: first, rowsMax, over }
+    const areAlone = !heads.some(({ owner }) => this.#debts.hasOthers(owner, nowMs))
+    return { heads, rowsMax: areAlone ? rowsMax : Math.min(rowsMax, 1 + Math.floor(1 / this.#cost.share)), over: [] }
+  }
+
+  /** A pass with as many rows of each that has had more than its part as one of the others has in it: they are cheapest there. */
+  #beside(turn: Turn, { over }: Choice): Turn {
+    if (turn.kind !== 'pass' || over.length === 0) return turn
+    const parts = [...turn.parts]
+    const equal = Math.max(1, Math.floor(rowsOf(parts) / this.#rowsByOwner(parts).size))
+    const left = new Map<string, number>()
+    // All longer steps together add no more to a pass than they may.
+    let fitting = (this.#cost.rowsWithin(partMs) ?? 1) - rowsOf(parts.filter(({ id }) => !isShort(this.#work(id))))
+    for (const work of over) {
+      const mine = left.get(work.owner) ?? equal
+      const may = Math.min(mine, this.#init.rowsMax - rowsOf(parts), isShort(work) ? mine : fitting)
+      if (may < 1) continue
+      const part = partOf(work, may)
+      parts.push(part)
+      left.set(work.owner, mine - part.tokens)
+      if (!isShort(work)) fitting -= part.tokens
+    }
+    return { kind: 'pass', parts }
+  }
+
+  #rowsByOwner(parts: readonly BatchPart[]): ReadonlyMap<string, number> {
+    const rows = new Map<string, number>()
+    for (const { id, tokens, known } of parts) {
+      const { owner } = this.#work(id)
+      if (known !== true) rows.set(owner, (rows.get(owner) ?? 0) + tokens)
+    }
+    return rows
+  }
+
   /** Lone tokens of those who answer, as many as are best computed at a time, then what fits beside them of longer steps. */
-  #shared(heads: readonly Waiting[], nowMs: number): Turn {
+  #shared({ heads, rowsMax }: Choice, nowMs: number): Turn {
     const answering = heads.filter(isShort)
     const most = this.#laps.atATime(this.#cost, nowMs)
     if (answering.length === heads.length && answering.length < most) {
@@ -159,10 +220,10 @@ export class Batches {
     const lone = now.filter(work => leftOf(work) === 1)
     const longer = now.filter(work => leftOf(work) > 1)
     // Who has more than a token never waits for room among those who have one.
-    const parts = lone.slice(0, this.#init.rowsMax - Math.min(1, longer.length)).map(work => partOf(work, 1))
+    const parts = lone.slice(0, rowsMax - Math.min(1, longer.length)).map(work => partOf(work, 1))
     let fitting = this.#rowsWithin(partMs, heads, nowMs)
     for (const [i, work] of longer.entries()) {
-      const part = partOf(work, Math.min(this.#init.rowsMax - rowsOf(parts), Math.max(fitting, i === 0 ? 1 : 0)))
+      const part = partOf(work, Math.min(rowsMax - rowsOf(parts), Math.max(fitting, i === 0 ? 1 : 0)))
       if (part.tokens > 0) parts.push(part)
       fitting -= part.tokens
     }
@@ -170,11 +231,11 @@ export class Batches {
   }
 
   /** One step at a time, by turns: all longer ones together delay the others as much as one may. */
-  #single(heads: readonly Waiting[], nowMs: number): Turn {
+  #single({ heads, rowsMax }: Choice, nowMs: number): Turn {
     const work = heads[0]!
     const longer = heads.filter(each => leftOf(each) > 1).length
     const fitting = this.#rowsWithin(partMs / Math.max(1, longer), heads, nowMs)
-    return { kind: 'pass', parts: [partOf(work, Math.min(this.#init.rowsMax, Math.max(1, fitting)))] }
+    return { kind: 'pass', parts: [partOf(work, Math.min(rowsMax, Math.max(1, fitting)))] }
   }
 
   /** Rows of longer steps that add so much time to a pass; all that there is room for where nobody else answers. */

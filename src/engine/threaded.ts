@@ -54,6 +54,8 @@ class ThreadedEngine implements Engine {
   readonly #line: ThreadLine
   readonly #caches: Caches
   readonly #batches: Batches
+  /** Whose sessions those are that are open. */
+  readonly #owners = new Map<SessionId, string>()
   /** What waits or is under way, by number. */
   readonly #jobs = new Map<number, Job>()
   #nextId = 0
@@ -160,6 +162,7 @@ class ThreadedEngine implements Engine {
     checkCacheType(cache, this.cacheTypes)
     await this.#alone(session, () => {
       if (!this.#caches.open(session, { tokensMax, cache, bytes: this.cacheBytes(tokensMax, cache), sampling })) return
+      if (owner !== undefined) this.#owners.set(session, owner)
       return { kind: 'open', session, tokensMax, cache, sampling, owner }
     })
   }
@@ -183,7 +186,7 @@ class ThreadedEngine implements Engine {
         ...noPasses
       }
       this.#jobs.set(id, job)
-      this.#batches.push({ id, session, tokens }, performance.now())
+      this.#batches.push({ id, session, tokens, owner: this.#owners.get(session) }, performance.now())
       this.#next()
       // Most steps begin at once, and cost neither.
       if (!job.hasBegun && this.#jobs.has(id)) this.#wait(id, job, signal)
@@ -320,7 +323,7 @@ class ThreadedEngine implements Engine {
       } catch (error) {
         this.#settle(id, () => job.reject(error))
         // Nobody frees what was never opened.
-        if (this.#caches.length(job.session) === undefined) this.#batches.forget(job.session)
+        if (this.#caches.length(job.session) === undefined) this.#forget(job.session)
         refused = true
       }
     }
@@ -371,9 +374,14 @@ class ThreadedEngine implements Engine {
     // The mirror of the thread's caches changes before anyone hears of the reply.
     if (request.kind === (reply.kind === 'failed' ? 'open' : 'free')) {
       this.#caches.drop(job.session)
-      this.#batches.forget(job.session)
+      this.#forget(job.session)
     }
     this.#settle(id, () => (reply.kind === 'failed' ? job.reject(errorOf(reply)) : job.resolve()))
+  }
+
+  #forget(session: SessionId): void {
+    this.#batches.forget(session)
+    this.#owners.delete(session)
   }
 
   #computed(

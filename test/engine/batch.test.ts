@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Batches, type BatchPart, computedRows, partsDone, type Turn } from '../../src/engine/batch.ts'
-import { partMs } from '../../src/engine/limits.ts'
+import { debtAwayMs, debtBurstMs, debtMaxMs, partMs } from '../../src/engine/limits.ts'
 
 /** Time of a pass in this machine: a row alone, and what each further one takes. */
 interface Machine {
@@ -24,11 +24,11 @@ class Bench {
     this.#machine = machine
   }
 
-  push(session: string, tokens = 1): number {
+  push(session: string, tokens = 1, owner?: string): number {
     const id = this.#next++
     this.sessions.set(id, session)
     this.#left.set(id, tokens)
-    this.batches.push({ id, session, tokens }, this.nowMs)
+    this.batches.push({ id, session, tokens, owner }, this.nowMs)
     return id
   }
 
@@ -329,5 +329,65 @@ describe('a step that another one computes', () => {
     bench.push('b', 128)
     batches.ended(partsDone(turn(batches), [{ reused: 0, waitsFor: 'a' }]), 1, 0)
     expect(pass(bench)).toEqual(['b 100'])
+  })
+})
+
+describe('a driver that has had more than its part', () => {
+  /** Passes of `heavy`, which has so many sessions that always wait, beside sessions of others, each of which comes again when it was computed. */
+  function run(others: number, heavySessions: number, untilMs: number, tokens = 1) {
+    const bench = new Bench()
+    const owners = new Map<string, string>()
+    for (let i = 0; i < heavySessions; i++) owners.set(`heavy-${i}`, 'heavy')
+    for (let i = 0; i < others; i++) owners.set(`other-${i}`, `other-${i}`)
+    for (const [session, owner] of owners) bench.push(session, session.startsWith('heavy') ? tokens : 1, owner)
+    const had = new Map<string, number>()
+    const rows: number[] = []
+    while (bench.nowMs < untilMs) {
+      const { turn, ms, done } = bench.step()
+      if (turn.kind !== 'pass') continue
+      if (bench.nowMs > untilMs / 2) {
+        const all = turn.parts.reduce((sum, part) => sum + part.tokens, 0)
+        rows.push(all)
+        for (const part of turn.parts) {
+          const owner = owners.get(bench.sessions.get(part.id)!)!
+          had.set(owner, (had.get(owner) ?? 0) + (ms * part.tokens) / all)
+        }
+      }
+      for (const session of done) bench.push(session, session.startsWith('heavy') ? tokens : 1, owners.get(session))
+    }
+    const sum = [...had.values()].reduce((a, b) => a + b, 0)
+    return { share: (had.get('heavy') ?? 0) / sum, rows }
+  }
+
+  it('has an equal part of the time, however many sessions it has', () => {
+    expect(run(4, 32, 60_000).share).toBeCloseTo(1 / 5, 1)
+    expect(run(1, 32, 60_000).share).toBeCloseTo(1 / 2, 1)
+  })
+
+  it('has no more with prompts without end', () => {
+    expect(run(4, 2, 60_000, 128).share).toBeCloseTo(1 / 5, 1)
+  })
+
+  it('has all of it, in whole passes, where nobody else is there', () => {
+    const { share, rows } = run(0, 32, 10_000)
+    expect(share).toBe(1)
+    expect(Math.min(...rows)).toBe(32)
+  })
+
+  it('is computed for in short passes while others are away for a moment, and in whole ones once they have gone', () => {
+    const bench = new Bench()
+    const again = (): { readonly rows: number; readonly done: string[] } => {
+      const { turn, done } = bench.step()
+      for (const session of done) if (session !== 'other') bench.push(session, 1, 'heavy')
+      return { rows: turn.kind === 'pass' ? turn.parts.length : 0, done }
+    }
+    for (let i = 0; i < 32; i++) bench.push(`heavy-${i}`, 1, 'heavy')
+    while (bench.nowMs < 2 * debtBurstMs + debtMaxMs) {
+      bench.push('other', 1, 'other')
+      while (!again().done.includes('other'));
+    }
+    expect(again().rows).toBeLessThan(8)
+    bench.nowMs += debtAwayMs + 1
+    expect(again().rows).toBe(32)
   })
 })

@@ -318,6 +318,24 @@ export const mutants: readonly Mutant[] = [
     seeds: 3
   },
   {
+    name: 'let one driver have all of an engine',
+    file: 'src/engine/owner-debts.ts',
+    original: 'return (this.#owners.get(owner)?.debtMs ?? 0) > debtBurstMs',
+    mutated: 'return false',
+    storm: 'flooding',
+    from: 1,
+    seeds: 3
+  },
+  {
+    name: 'have those that had too much of an engine pay with what others had',
+    file: 'src/engine/owner-debts.ts',
+    original: 'known.debtMs + hadMs - ms / here',
+    mutated: 'known.debtMs + hadMs - ms',
+    storm: 'flooding',
+    from: 1,
+    seeds: 3
+  },
+  {
     name: 'pass the limit of sessions',
     file: 'src/stage/seating.ts',
     original: 'if (this.#seats.size - this.waiting >= stageSessionsMax) {',

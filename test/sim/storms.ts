@@ -16,6 +16,7 @@ export type Storm =
   | 'claims'
   | 'thieves'
   | 'hoarding'
+  | 'flooding'
   | 'changing-minds'
   | 'speculating'
   | 'alike'
@@ -185,6 +186,21 @@ const storms: Readonly<Record<Storm, (chance: Chance) => ScenarioFile>> = {
     workload: [{ from: 'driver', perMinute: 12, promptTokens: [20, 40], answerTokens: [20, 40], fromS: 14 }],
     faults: [{ atS: 10, kind: 'hoard', who: ['hoarder'], forS: 75 }],
     watch: { answeredRatioMin: 0.6 }
+  }),
+  /** A member without stages has several sessions step without end at peers that hold all layers, while others want answers. */
+  flooding: chance => ({
+    name: 'flooding',
+    minutes: 1.5,
+    healS: 150,
+    model: { layers: 4, layerMB: 4, contextTokens: 200 },
+    peers: [
+      { name: 'p', count: 2, memoryMB: 40, visitMs: chance.between(2, 6), layerMs: chance.between(2, 6) },
+      { name: 'driver', count: 3, memoryMB: 1, visitMs: 1, layerMs: 1 },
+      { name: 'rogue', count: 1, memoryMB: 1, visitMs: 1, layerMs: 1 }
+    ],
+    radio: { rateMbps: 100, delayMs: 2, jitterMs: 1 },
+    workload: [{ from: 'driver', perMinute: 40, promptTokens: [20, 40], answerTokens: [60, 100], fromS: 14 }],
+    faults: [{ atS: 10, kind: 'flood', who: ['rogue'], forS: 75 }]
   }),
   /** Disks are slow, and plans change while stages are on their way. */
   'changing-minds': chance => ({
