@@ -48,6 +48,10 @@ export class DoorPeer {
     return peer
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   /** It ends without a goodbye. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Peer, PeerId, Range, Status } from '../../src/index.ts'
+import type { Peer, PeerId, Range, Role, Status } from '../../src/index.ts'
 import type { Network } from './network.ts'
 import { ChurnPeer } from './peer.ts'
 
@@ -219,8 +219,11 @@ function troubleSeenBy({ self, peers, models }: Status, ids: ReadonlySet<PeerId>
 }
 
 /** Makes the peer of a data directory a member. */
-async function enrol(authority: string, dataDir: string): Promise<void> {
-  const roles = ['driver', 'stage', 'keeper', 'source'] as const
+export async function enrol(
+  authority: string,
+  dataDir: string,
+  roles: readonly Role[] = ['driver', 'stage', 'keeper', 'source']
+): Promise<void> {
   await skein.joinSwarm(await skein.inviteMember(authority, { roles, lifeMs: 24 * 3_600_000 }), dataDir)
 }
 
