@@ -166,7 +166,7 @@ async function manyMembers(): Promise<number> {
   const words = (times: readonly number[]): string =>
     `p50 ${quantile(times, 0.5)?.toFixed(0)}, p99 ${quantile(times, 0.99)?.toFixed(0)}, at most ${Math.max(...times).toFixed(0)} ms`
   say(`${rounds} revoked among ${many}: refused by each other one after ${words(pushedMs)}`)
-  say(`a half that was cut off, from the start of the one of it that meets the other half: ${words(metMs)}`)
+  say(`a half that was cut off, from its first connection with the other half: ${words(metMs)}`)
   say(`half of them and the captured one from old disks: ${words(oldMs)}; it ${isBack ? 'IS BACK' : 'stays out'}`)
   sayJson({ event: 'many', members: many, rounds, pushedMs, metMs, oldMs, isBack })
   const isFast = Math.max(...pushedMs) <= everybodyMs && (quantile(pushedMs, 0.99) ?? 0) <= pushedP99Ms

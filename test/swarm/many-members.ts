@@ -168,7 +168,7 @@ async function until(isSo: () => boolean, what: string): Promise<void> {
 export interface ManyFigures {
   /** From a revocation until each other one refuses, all rounds together. */
   readonly pushedMs: readonly number[]
-  /** From the moment that one of the half that was cut off begins to start with an address of the other one, until each of its half refuses. */
+  /** From the first connection of one of the half that was cut off with one of the other half, until each of its half refuses. */
   readonly metMs: readonly number[]
   /** From the start of half of them with old disks, and of the captured one, until each refuses. */
   readonly oldMs: readonly number[]
@@ -222,8 +222,10 @@ async function split(all: ManyMembers, say: (line: string) => void): Promise<num
   say('a half has heard of a revocation, the other one has not')
   const bridge = other.at(-1)!
   await all.halt([bridge])
+  const starting = all.run(bridge, [one.at(-1)!, other[0]!])
+  await until(() => one.some(({ swarm }) => swarm!.hears(bridge.id)), 'the halves do not meet')
   const startMs = performance.now()
-  await all.run(bridge, [one.at(-1)!, other[0]!])
+  await starting
   const sinceMs = performance.now() - startMs
   const times = await all.refusedAfter(victim, other)
   return times.map(ms => ms + sinceMs)
