@@ -126,8 +126,7 @@ export class ManyMembers {
     await delay(2.5 * membershipWriteMs)
     const copyOf = ({ name }: Member): string => `${this.#dirOf(name)}.old`
     for (const member of members) {
-      const filter = (path: string): boolean => !path.endsWith('.sock') && !path.endsWith('/lock')
-      await cp(this.#dirOf(member.name), copyOf(member), { recursive: true, filter })
+      await copyLiving(this.#dirOf(member.name), copyOf(member))
     }
     return async () => {
       for (const member of members) {
@@ -140,6 +139,20 @@ export class ManyMembers {
   async stop(): Promise<void> {
     await this.halt(this.members)
     await rm(this.#root, { recursive: true, force: true })
+  }
+}
+
+/** Copies the directory of a peer that runs: files are renamed under whoever reads it, who then begins anew. */
+async function copyLiving(from: string, to: string): Promise<void> {
+  const filter = (path: string): boolean => !/\.(sock|new)$|\/lock$/.test(path)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await cp(from, to, { recursive: true, filter })
+      return
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 10) throw error
+      await rm(to, { recursive: true, force: true })
+    }
   }
 }
 
