@@ -258,8 +258,8 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'leave caches of an answer that is given up',
     file: session,
-    original: 'if (running) this.#send({',
-    mutated: "if (running && outcome.kind !== 'cancelled') this.#send({",
+    original: 'if (running) this.#epoch!.close(',
+    mutated: "if (running && outcome.kind !== 'cancelled') this.#epoch!.close(",
     storm: 'impatient',
     from: 1,
     seeds: 2
