@@ -37,9 +37,12 @@ export interface End extends ChannelEnd {
   bytesOut: number
 }
 
-/** An end closes: what found no way is lost, what is on its way arrives all the same, and in order. */
+/**
+ * An end closes: what found no way is lost, and with it all that was sent later, since nobody sends the gap again. What is on its way before
+ * that arrives all the same, and in order.
+ */
 export function dropHeld(end: End): void {
-  const flying = end.parcels.filter(({ state }) => state !== 'held')
-  end.parcels.splice(0, end.parcels.length, ...flying)
+  const gap = end.parcels.findIndex(({ state }) => state === 'held')
+  for (const { arrival } of gap < 0 ? [] : end.parcels.splice(gap)) if (arrival !== undefined) arrival.act = undefined
   end.held = 0
 }

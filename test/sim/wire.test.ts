@@ -31,33 +31,29 @@ function host(id: string, index: number): Host {
   }
 }
 
-/** Two stations, one stream, so many frames so far apart; when each arrives. */
-function send(loss: number, count: number, everyMs: number): { readonly order: number[]; readonly delays: number[] } {
+/** Two stations that hear one another, 5 ms apart. */
+function two(air: Readonly<Record<string, number>>): { agenda: Agenda; hosts: Host[]; radio: Radio; wire: Wire } {
   const { radio: spec } = parseScenario(
     {
       name: 'two',
       minutes: 1,
       model: { layers: 1, layerMB: 1 },
       peers: [{ name: 'p', count: 2, memoryMB: 9, visitMs: 1, layerMs: 1 }],
-      radio: { loss, edgeLoss: loss, delayMs: 5, jitterMs: 0 }
+      radio: { delayMs: 5, jitterMs: 0, ...air }
     },
     'here'
   )
   const agenda = new Agenda()
   const hosts = [host('a', 0), host('b', 1)]
-  const radio = new Radio(
-    spec,
-    hosts.map(() => ({ motion: () => ({ x: 0, y: 0 }), isOn: () => true })),
-    []
-  )
-  const wire = new Wire(
-    agenda,
-    radio,
-    new Chance(7),
-    id => hosts.find(each => each.id === id),
-    2,
-    () => {}
-  )
+  const masts = hosts.map(() => ({ motion: () => ({ x: 0, y: 0 }), isOn: () => true }))
+  const radio = new Radio(spec, masts, [])
+  const stationOf = (id: PeerId): Host | undefined => hosts.find(each => each.id === id)
+  return { agenda, hosts, radio, wire: new Wire(agenda, radio, new Chance(7), stationOf, 2, () => {}) }
+}
+
+/** Two stations, one stream, so many frames so far apart; when each arrives. */
+function send(loss: number, count: number, everyMs: number): { readonly order: number[]; readonly delays: number[] } {
+  const { agenda, hosts, wire } = two({ loss, edgeLoss: loss })
   let channel: WireChannel | undefined
   wire.open(hosts[0]!, hosts[1]!.id, { name: 'p', revisions: ['1.0.0'] }, opened => {
     channel = opened
@@ -84,6 +80,28 @@ function send(loss: number, count: number, everyMs: number): { readonly order: n
 test('a stream loses nothing and keeps its order, whatever the radio loses', () => {
   const { order } = send(0.3, 400, 10)
   expect(order).toEqual(Array.from({ length: 400 }, (_, i) => i))
+})
+
+test('a stream that closes over a gap gives nothing of what comes behind it', () => {
+  // 1,000 bytes a millisecond: frames of 40 kB arrive 40 ms apart.
+  const { agenda, hosts, radio, wire } = two({ rateMbps: 8 })
+  let channel: WireChannel | undefined
+  wire.open(hosts[0]!, hosts[1]!.id, { name: 'p', revisions: ['1.0.0'] }, opened => {
+    channel = opened
+  })
+  agenda.run(60_000)
+  const order: number[] = []
+  hosts[1]!.accepted!.handlers = { onFrame: frame => order.push(frame[0]!), onClose: () => {} }
+  const at = (ms: number, act: () => void): void => void agenda.at(60_000 + ms, act)
+  at(0, () => {
+    for (const number of [0, 1, 2, 3]) channel!.send(Uint8Array.of(number), 40_000)
+  })
+  // The second one finds no way; the third has one again, and the sender hangs up before anything is sent anew.
+  at(60, () => radio.cut(0, 1, true))
+  at(100, () => radio.cut(0, 1, false))
+  at(140, () => wire.disconnect(hosts[0]!.id, hosts[1]!.id, 'it was silent', 'silent'))
+  agenda.run(120_000)
+  expect(order).toEqual([0])
 })
 
 test('what comes behind a lost frame has it sent again at once; a lost tail waits for its timeout', () => {
@@ -125,27 +143,7 @@ test('the air carries no more than it can, however much is sent at once', () => 
 })
 
 test('a host closes the connections of a process that ended once it has cleared it away', () => {
-  const { radio: spec } = parseScenario(
-    {
-      name: 'two',
-      minutes: 1,
-      model: { layers: 1, layerMB: 1 },
-      peers: [{ name: 'p', count: 2, memoryMB: 9, visitMs: 1, layerMs: 1 }],
-      radio: { delayMs: 5, jitterMs: 0 }
-    },
-    'here'
-  )
-  const agenda = new Agenda()
-  const hosts = [host('a', 0), host('b', 1)]
-  const masts = hosts.map(() => ({ motion: () => ({ x: 0, y: 0 }), isOn: () => true }))
-  const wire = new Wire(
-    agenda,
-    new Radio(spec, masts, []),
-    new Chance(7),
-    id => hosts.find(each => each.id === id),
-    2,
-    () => {}
-  )
+  const { agenda, hosts, wire } = two({})
   let closedMs: number | undefined
   wire.open(hosts[0]!, hosts[1]!.id, { name: 'p', revisions: ['1.0.0'] }, opened => {
     opened!.handlers = {
