@@ -100,6 +100,20 @@ describe('names the first line that', () => {
     )
   })
 
+  it('has another letter at the end of a signature, of the same bytes', async () => {
+    const { problem } = await rewrite(await threeRuns(), lines =>
+      lines.with(
+        -1,
+        edited(
+          lines.at(-1)!,
+          /[AQgw]==/,
+          { A: 'B==', Q: 'R==', g: 'h==', w: 'x==' }[/(.)=="/.exec(lines.at(-1)!)![1]!]!
+        )
+      )
+    )
+    expect(problem).toMatchObject({ kind: 'forged' })
+  })
+
   it('was replaced by something else', async () => {
     const { problem } = await rewrite(await threeRuns(), lines => lines.with(6, 'nothing'))
     expect(problem).toMatchObject({
