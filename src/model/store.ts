@@ -42,8 +42,8 @@ export interface StoreInit {
   readonly own: string
   /** Read only. @default [] */
   readonly shipped?: readonly string[]
-  /** Why a model here may not be used; undefined where it may. @default each may */
-  readonly refusal?: ((model: AnyModel) => Promise<SkeinError | undefined>) | undefined
+  /** Why a model here may not be used, by what lies beside it in the own folder; undefined where it may. @default each may */
+  readonly refusal?: ((model: AnyModel, own: string) => Promise<SkeinError | undefined>) | undefined
 }
 
 /**
@@ -154,7 +154,7 @@ export class ModelStore {
     const models: AnyModel[] = []
     const refused: { model: AnyModel; error: SkeinError }[] = []
     for (const model of await this.list(options)) {
-      const error = await this.#refusal?.(model)
+      const error = await this.#refusal?.(model, this.own)
       if (error === undefined) models.push(model)
       else refused.push({ model, error })
     }

@@ -94,13 +94,15 @@ export async function verifySignedModel(
   return { model: await verifyModel(dataDir, found.id, { signal }), signer }
 }
 
-/** Why a model that is here counts as not signed; undefined where one who is believed has signed it. */
+/** Why a model that is here counts as not signed; undefined where one who is believed has signed it. @param own the store's own folder */
 export async function whyUnsigned(
   model: AnyModel,
-  dataDir: string,
+  own: string,
   signers: TrustedSigners
 ): Promise<ModelSignatureError | undefined> {
-  return refusalOf(async () => signers.signerOf(model, await signaturesOf(dataDir, model)))
+  return refusalOf(async () =>
+    signers.signerOf(model, await within(own, () => readSignatures(own, model.id, modelSignaturesBytesMax)))
+  )
 }
 
 async function refusalOf(look: () => Promise<unknown>): Promise<ModelSignatureError | undefined> {

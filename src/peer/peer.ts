@@ -123,8 +123,7 @@ async function modelsHere(
   dataDir: string
 ): Promise<{ readonly signers: TrustedSigners | undefined; readonly store: ModelStore }> {
   const signers = requireSigned === undefined ? undefined : await trustedSigners(requireSigned, dataDir)
-  const store = await openLibrary(dataDir, { refusal: signers && (model => whyUnsigned(model, dataDir, signers)) })
-  await store.sweep()
+  const store = await openLibrary(dataDir, { refusal: signers && ((model, own) => whyUnsigned(model, own, signers)) })
   return { signers, store }
 }
 

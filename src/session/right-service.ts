@@ -47,12 +47,16 @@ export async function* untilRight(
 async function checked(
   { committed, hops }: Extract<Timed, { kind: 'end' }>,
   { check }: SessionParts,
-  { signal: given, ending }: SessionOptions
+  options: SessionOptions
 ): Promise<PeerId | undefined> {
   if (committed === undefined || check === undefined) return undefined
-  const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
   const computeMs = hops.reduce((sum, hop) => sum + hop.computeMs, 0)
-  return check(committed, computeMs, { signal })
+  return check(committed, computeMs, { signal: eitherOf(options) })
+}
+
+/** What ends a session: whoever asked, or the end of this peer. */
+function eitherOf({ signal, ending }: SessionOptions): AbortSignal {
+  return AbortSignal.any([signal, ending].filter(each => each !== undefined))
 }
 
 /** Where a session waits for room before it begins. */
@@ -72,7 +76,7 @@ class Gate {
     const { waitMs, signal: given, ending } = this.#options
     if (admit === undefined) return
     const waits = Promise.withResolvers<string>()
-    const signal = AbortSignal.any([given, ending].filter(each => each !== undefined))
+    const signal = eitherOf(this.#options)
     const admitted = admit({ tokensMax, waitMs, signal, onWait: waits.resolve }).then(
       leave => {
         this.#leave = leave

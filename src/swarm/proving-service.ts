@@ -2,17 +2,18 @@
  * Answers those who ask this machine for evidence of itself (protocols/attest.md). One quote answers all who wait for one, and there is a pause between two: no
  * number of questions occupies a TPM.
  */
+import { PeerBudgets } from '../base/budget.ts'
 import type { Clock } from '../base/clock.ts'
 import type { PeerId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import { ProtocolError } from '../errors.ts'
 import { type AttestAnswer, encodeAnswer, readChallenge } from '../trust/attest-frame.ts'
 import { type Attester, bindingOf, qualifyingOf } from '../trust/attestation.ts'
-import { ChallengeCredits } from '../trust/challenge-credits.ts'
 import {
   attestChannelsMax,
   attestFrameBytesMax,
   attestMs,
+  challengeBudget,
   challengesWaitingMax,
   quoteEveryMs
 } from '../trust/limits.ts'
@@ -38,7 +39,7 @@ interface Waiting {
 
 export class ProvingService {
   readonly #init: ProvingInit
-  readonly #credits = new ChallengeCredits()
+  readonly #budgets = new PeerBudgets(challengeBudget)
   readonly #ended = new AbortController()
   #waiting: Waiting[] = []
   #isQuoting = false
@@ -95,7 +96,7 @@ export class ProvingService {
         ? 'it was started without --attest'
         : !kinds.includes(attester.kind)
           ? `its evidence is of the kind ${attester.kind}, which was not asked for`
-          : !this.#credits.take(channel.remote, clock.nowMs())
+          : !this.#budgets.take(channel.remote, clock.nowMs())
             ? 'it is asked too often'
             : this.#waiting.length >= challengesWaitingMax
               ? 'too many ask it at once'

@@ -87,6 +87,8 @@ export const quoteEveryMs = 1_000
 /** Challenges of one peer that are answered: one in so long, and so many at once, as when two peers dial one another at the same moment. */
 export const challengeEveryMs = 5_000
 export const challengeBurst = 4
+/** The same as a budget of each peer (rule E9). */
+export const challengeBudget = { perSecond: 1000 / challengeEveryMs, burst: challengeBurst }
 /** Challenges that wait for one quote: more than a peer has neighbours and contacts. */
 export const challengesWaitingMax = 64
 /** Channels for evidence that one peer may have open here: one question, and one more where two connections cross. */

@@ -14,13 +14,14 @@ import {
   registersOf
 } from '../../src/trust/attestation.ts'
 import { AttestedPeers } from '../../src/trust/attested-peers.ts'
-import { ChallengeCredits } from '../../src/trust/challenge-credits.ts'
+import { PeerBudgets } from '../../src/base/budget.ts'
 import { type Grant, issue, readCertificate, signedGrants, swarmIdOf } from '../../src/trust/grant.ts'
 import { peerOfKey } from '../../src/trust/keys.ts'
 import {
   attestAgainMs,
   attestedMs,
   attestRetryMs,
+  challengeBudget,
   challengeBurst,
   challengeEveryMs,
   challengesWaitingMax
@@ -202,7 +203,7 @@ describe('a certificate', () => {
 
 describe('who asks', () => {
   it('may do so a few times at once and then now and then, each for itself (E9)', () => {
-    const credits = new ChallengeCredits()
+    const credits = new PeerBudgets(challengeBudget)
     const asked = (who: PeerId, nowMs: number): number => {
       let count = 0
       while (credits.take(who, nowMs)) count++
