@@ -56,20 +56,33 @@ interface Span {
   readonly least: number
   /** ms of head and tail. */
   readonly cpuPerToken: number
+  /** ms from the question to the first token, and from one token to the next: medians. */
+  readonly firstMs: number
+  readonly nextMs: number
 }
 
 /** What honest drivers have got so far. */
-const got = { tokens: new Array<number>(drivers).fill(0), answers: 0, lost: [] as string[] }
+const got = {
+  tokens: new Array<number>(drivers).fill(0),
+  firstMs: [] as number[],
+  nextMs: [] as number[],
+  answers: 0,
+  lost: [] as string[]
+}
 
 /** Answers one after another, each of which must have the tokens of the first. */
 async function drive(peer: Peer, n: number, expected: readonly number[], signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const generation = peer.generate(prompt(n), { ...options, seed: n, signal })
     const ids: number[] = []
+    let lastMs = performance.now()
     try {
       for await (const event of generation.events()) {
         if (event.event === 'lost' && event.charged) got.lost.push(`driver ${n} charges ${event.peer}: ${event.reason}`)
         if (event.event !== 'token') continue
+        const nowMs = performance.now()
+        ;(ids.length === 0 ? got.firstMs : got.nextMs).push(nowMs - lastMs)
+        lastMs = nowMs
         ids.push(event.id)
         got.tokens[n]! += 1
       }
@@ -155,11 +168,19 @@ async function main(): Promise<number> {
     flooder.stdin!.write(`${kind}\n`)
     await delay(settleMs, undefined, { signal })
     const [tokens, cpu, startMs] = [[...got.tokens], cpuMs(stages), performance.now()]
+    got.firstMs = []
+    got.nextMs = []
     await delay(seconds * 1_000, undefined, { signal })
     const ms = performance.now() - startMs
     const each = got.tokens.map((count, n) => ((count - tokens[n]!) / ms) * 1_000)
     const sum = each.reduce((a, b) => a + b, 0)
-    return { perSecond: sum, least: Math.min(...each), cpuPerToken: (cpuMs(stages) - cpu) / ((sum * ms) / 1_000) }
+    return {
+      perSecond: sum,
+      least: Math.min(...each),
+      cpuPerToken: (cpuMs(stages) - cpu) / ((sum * ms) / 1_000),
+      firstMs: median(got.firstMs),
+      nextMs: median(got.nextMs)
+    }
   }
 
   let isWell = true
@@ -178,12 +199,14 @@ async function main(): Promise<number> {
       ratio(span => span.cpuPerToken)
     ]
     const lost = got.lost.slice(lostBefore)
+    const ms = (of: (span: Span) => number, digits: number): string =>
+      `${mean(without.map(of)).toFixed(digits)} → ${mean(during.map(of)).toFixed(digits)} ms`
     const megabytes = stages.map(stage => Math.round(stage.taken().bytes / 1e6)).join(' and ')
     isWell &&= speed >= keptMin && lost.length === 0
     say(
       `${kind.padEnd(10)} ${mean(without.map(({ perSecond }) => perSecond)).toFixed(0)} tokens/s without, ` +
         `${mean(during.map(({ perSecond }) => perSecond)).toFixed(0)} with: ${speed.toFixed(2)} (least of a driver ${least.toFixed(2)}); ` +
-        `processor a token ${cpu.toFixed(2)}; lost ${lost.length}; ${megabytes} MB`
+        `first token ${ms(span => span.firstMs, 0)}, next ${ms(span => span.nextMs, 1)}; processor a token ${cpu.toFixed(2)}; lost ${lost.length}; ${megabytes} MB`
     )
     for (const text of new Set(lost)) say(`  ${text}`)
     sayJson({ event: 'flood', kind, speed, least, cpu, lost: lost.length })
@@ -199,6 +222,10 @@ async function main(): Promise<number> {
 function isCovered(peer: Peer): boolean {
   const [model] = peer.status().models
   return model !== undefined && model.coverage.length > 0 && model.coverage.every(count => count > 0)
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 }
 
 function mean(values: readonly number[]): number {
