@@ -1,4 +1,5 @@
 /** Calls of functions as models spell them: each of these takes a text that should be one, or several, and says what it calls. Pure. */
+import { plainArguments } from '../index.ts'
 
 /** A call; `arguments`: a JSON object, as text. */
 export interface Call {
@@ -10,7 +11,8 @@ export interface Call {
 /** [name] the JSON schema of the arguments of each function that a request offers. */
 export type Offered = ReadonlyMap<string, unknown>
 
-const namePattern = /^[\w.:/-]{1,256}$/
+/** What a function is called where its name stands between marks alone. */
+export const namePattern = /^[\w.:/-]{1,256}$/
 
 /** What functions of a request are called and take. @param tools as OpenAI's API has them */
 export function offeredIn(tools: readonly object[]): Offered {
@@ -75,7 +77,16 @@ export function listedCalls(text: string): Call[] | undefined {
 
 /** Several with `;` between. */
 export function joinedCalls(text: string): Call[] | undefined {
-  return all([jsonCall(text)]) ?? all(text.split(/(?<=\})\s*;\s*(?=\{)/).map(jsonCall))
+  const calls: (Call | undefined)[] = []
+  const between = /\s*;\s*(?=\{)/y
+  for (let at = 0; ; at = between.lastIndex) {
+    const end = text[at] === '{' ? new ObjectEnd(at).in(text) : undefined
+    if (end === undefined) return undefined
+    calls.push(jsonCall(text.slice(at, end)))
+    if (end === text.length) return all(calls)
+    between.lastIndex = end
+    if (!between.test(text)) return undefined
+  }
 }
 
 /** `name.call(key="value", …)`, as Llama calls what is built into it; only of functions that are offered. */
@@ -154,33 +165,13 @@ function pairs(text: string, [beforeKey, afterKey, beforeValue, afterValue]: Mar
   }
 }
 
-/** A call whose values are written as plain text: what each is, its schema says, and else how it looks. */
+/** A call whose values are written as plain text. */
 function spelledCall(
   name: string,
   args: readonly (readonly [key: string, value: string])[],
   offered: Offered
 ): Call | undefined {
-  if (!namePattern.test(name)) return undefined
-  const properties = field(offered.get(name), 'properties')
-  return callOf(name, Object.fromEntries(args.map(([key, text]) => [key, spelledValue(text, field(properties, key))])))
-}
-
-function spelledValue(text: string, schema: unknown): unknown {
-  const types = typesOf(schema)
-  const value = text.trim() === 'None' ? null : parsed(/^\s*(?:True|False)\s*$/.test(text) ? text.toLowerCase() : text)
-  if (value === undefined) return text
-  if (types.length === 0) return value
-  const kind = value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value
-  const isMeant = types.some(type => type === kind || (type === 'integer' && Number.isInteger(value)))
-  return isMeant && !(kind === 'string' && types.includes('string')) ? value : text
-}
-
-/** Types that a schema names, be it by several schemas. */
-function typesOf(schema: unknown): string[] {
-  const type = field(schema, 'type')
-  if (type !== undefined) return [type].flat().filter(each => typeof each === 'string')
-  const several = field(schema, 'anyOf') ?? field(schema, 'oneOf')
-  return Array.isArray(several) ? several.flatMap(each => [field(each, 'type') ?? []].flat() as string[]) : []
+  return namePattern.test(name) ? callOf(name, plainArguments(args, offered.get(name))) : undefined
 }
 
 /** Finds where a JSON object ends in a text that grows. */

@@ -118,12 +118,11 @@ export async function toolsOf(
   const form = callForm(chatTemplate, name)
   const calls = { form, offered: offeredIn(given) }
   if (typeof choice === 'object') {
-    const one = await callsGrammar(form, [choice], { most: 1, param: 'tool_choice', signal })
+    const one = await callsGrammar(form, [choice], { most: 1, signal })
     return { given, calls, oneCall: true, grammar: one }
   }
   if (choice === 'auto' && format === undefined) return { given, calls, oneCall, grammar: undefined }
-  const param = choice === 'auto' ? 'response_format' : 'tool_choice'
-  const some = await callsGrammar(form, tools, { most: oneCall ? 1 : undefined, param, signal })
+  const some = await callsGrammar(form, tools, { most: oneCall ? 1 : undefined, signal })
   return {
     given,
     calls,

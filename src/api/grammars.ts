@@ -1,6 +1,7 @@
 /** What a request wants its answer to be, as a grammar: a format, and calls of functions that it insists on. */
 import { setImmediate } from 'node:timers/promises'
-import { checkGrammar, type GrammarSpec, InvalidOptionError } from '../index.ts'
+import { checkGrammar, type GrammarSpec, InvalidOptionError, type PlainMarks } from '../index.ts'
+import { namePattern } from './call-texts.ts'
 import { invalid, unsupported } from './errors.ts'
 import { readJson } from './json.ts'
 import { callsForcedMax } from './limits.ts'
@@ -108,28 +109,23 @@ async function checkOne(spec: GrammarSpec, param: string, signal: AbortSignal): 
  * Calls as a model writes them in its form, at least one.
  *
  * @param options.most calls of one answer
- * @param options.param the field that asks for it
  * @param options.signal ends the check
- * @throws {ApiError} 400 when what a function takes is not supported, or calls of that form are no JSON
+ * @throws {ApiError} 400 when what a function takes is not supported, or cannot be written in that form
  */
 export async function callsGrammar(
   form: CallForm,
   tools: readonly RequestTool[],
-  {
-    most = callsForcedMax,
-    param,
-    signal
-  }: { readonly most?: number | undefined; readonly param: string; readonly signal: AbortSignal }
+  { most = callsForcedMax, signal }: { readonly most?: number | undefined; readonly signal: AbortSignal }
 ): Promise<GrammarSpec> {
   const written = writing[form]
-  if (written === undefined) {
-    const form = 'this model writes calls of functions in a form to which no answer is held here'
-    throw unsupported(param, `'${param}' is not done beside 'tools': ${form}`)
-  }
   const each: GrammarSpec[] = []
   for (const [i, { function: called }] of tools.entries()) {
     const { name, parameters, strict } = called
-    const spec: GrammarSpec = { kind: 'json-schema', schema: argumentsSchema(parameters), strict: strict === true }
+    if (bareNames.has(form) && !namePattern.test(name)) {
+      const param = `tools.${i}.function.name`
+      throw unsupported(param, `'${param}' is no name that this model can call: letters, digits and _ - . : / are`)
+    }
+    const spec = written.arguments(argumentsSchema(parameters), strict === true)
     await checkOne(spec, `tools.${i}.function.parameters`, signal)
     // A hundred small ones together take long: others have their turn between them.
     await setImmediate()
@@ -151,26 +147,67 @@ function argumentsSchema(parameters: JsonObject | undefined): object {
 
 interface Writing {
   readonly before: (name: string) => string
-  readonly after: string
+  readonly arguments: (schema: object, strict: boolean) => GrammarSpec
+  readonly after: GrammarSpec | string
   readonly between: string
   readonly open?: string
   readonly close?: string
 }
 
+const asJson: Writing['arguments'] = (schema, strict) => ({ kind: 'json-schema', schema, strict })
 const named = (name: string, key: string): string => `{"name": ${JSON.stringify(name)}, "${key}": `
-const listed: Writing = { open: '[', before: name => named(name, 'arguments'), after: '}', between: ', ', close: ']' }
+const listed: Writing = {
+  open: '[',
+  before: name => named(name, 'arguments'),
+  arguments: asJson,
+  after: '}',
+  between: ', ',
+  close: ']'
+}
+const closingTag = '</tool_call>'
 
-/** How calls are spelt in each form whose arguments are JSON. Marks that are control tokens are left out: readers do without. */
-const writing: Readonly<Partial<Record<CallForm, Writing>>> = {
+/** How calls are spelt in each form. Marks that are control tokens are left out: readers do without. */
+const writing: Readonly<Record<CallForm, Writing>> = {
   tagged: {
     before: name => `<tool_call>\n${named(name, 'arguments')}`,
-    after: '}\n</tool_call>',
+    // The first closing tag ends a call, be it within a text.
+    arguments: (schema, strict) => ({ kind: 'without', of: asJson(schema, strict), texts: [closingTag] }),
+    after: `}\n${closingTag}`,
     between: '\n'
   },
-  json: { before: name => named(name, 'parameters'), after: '}', between: '; ' },
+  functions: {
+    before: name => `<tool_call>\n<function=${name}>\n`,
+    arguments: asPlain({
+      ...{ beforeName: ['<parameter='], beforeValue: ['>\n'], afterValue: ['\n</parameter>\n'] },
+      never: ['</parameter>', closingTag]
+    }),
+    after: `</function>\n${closingTag}`,
+    between: '\n'
+  },
+  keyed: {
+    before: name => `<tool_call>${name}`,
+    // With line ends as GLM-4.5 has it, and without as later ones do.
+    arguments: asPlain({
+      ...{
+        beforeName: ['\n<arg_key>', '<arg_key>'],
+        beforeValue: ['</arg_key>\n<arg_value>', '</arg_key><arg_value>']
+      },
+      ...{ afterValue: ['</arg_value>'], never: ['</arg_value>', closingTag] }
+    }),
+    after: either([`\n${closingTag}`, closingTag].map(text => ({ kind: 'text', text }))),
+    between: '\n'
+  },
+  json: { before: name => named(name, 'parameters'), arguments: asJson, after: '}', between: '; ' },
   list: listed,
   marked: listed,
-  named: { before: name => name, after: '', between: '' }
+  named: { before: name => name, arguments: asJson, after: '', between: '' }
+}
+
+/** Forms in which a name stands without quotes, up to a mark. */
+const bareNames: ReadonlySet<CallForm> = new Set(['functions', 'keyed'])
+
+function asPlain(marks: PlainMarks): Writing['arguments'] {
+  return (schema, strict) => ({ kind: 'plain', schema, strict, marks })
 }
 
 function sequence(...of: readonly (GrammarSpec | string)[]): GrammarSpec {

@@ -18,3 +18,24 @@ export type GrammarSpec =
   | { readonly kind: 'either'; readonly of: readonly GrammarSpec[] }
   /** `min` to `max` of them, one after the other. */
   | { readonly kind: 'times'; readonly of: GrammarSpec; readonly min: number; readonly max: number }
+  /** What fits, unless one of these texts comes within it. Neither this nor `plain` may stand within it. */
+  | { readonly kind: 'without'; readonly of: GrammarSpec; readonly texts: readonly string[] }
+  /**
+   * An object that a schema allows, with marks around each property and with texts that have no quotes, as some models write what they call a
+   * function with. `strict`: as with `json-schema`.
+   */
+  | {
+      readonly kind: 'plain'
+      readonly schema: object | boolean
+      readonly strict?: boolean | undefined
+      readonly marks: PlainMarks
+    }
+
+/** What stands around a property's name and value: of the first three one text of each. */
+export interface PlainMarks {
+  readonly beforeName: readonly string[]
+  readonly beforeValue: readonly string[]
+  readonly afterValue: readonly string[]
+  /** Texts that no value may have in it, such as what shows where it ends. */
+  readonly never: readonly string[]
+}

@@ -2,8 +2,9 @@
 import { InvalidOptionError } from '../errors.ts'
 import type { GrammarSpec } from './grammar-spec.ts'
 import { anyObject, jsonRules } from './json-syntax.ts'
-import { grammarCharsMax, grammarSizeMax, schemaDepthMax } from './limits.ts'
+import { grammarCharsMax, grammarSizeMax, schemaDepthMax, unwantedCharsMax } from './limits.ts'
 import { asItIs, wholePatternSyntax } from './pattern-syntax.ts'
+import { plainSyntax } from './plain-syntax.ts'
 import { type Schema, schemaSyntax } from './schema-syntax.ts'
 import {
   either,
@@ -15,7 +16,8 @@ import {
   sequence,
   sizeOf,
   text,
-  times
+  times,
+  without
 } from './syntax.ts'
 
 /** @throws {InvalidOptionError} when no answer can be held to it: says what is not supported and where, such as `schema.properties.a.contains` */
@@ -23,7 +25,7 @@ export function grammarOf(spec: GrammarSpec): GrammarRules {
   checkSize(spec)
   const rules = new Rules(jsonRules())
   const [start, set] = rules.reserve('the answer')
-  set(syntaxOf(spec, rules, ''))
+  set(syntaxOf(spec, rules, '', false))
   const grammar = { start, rules: rules.all }
   if (sizeOf(grammar) > grammarSizeMax) {
     throw new InvalidOptionError(
@@ -42,8 +44,10 @@ export function grammarOf(spec: GrammarSpec): GrammarRules {
   return grammar
 }
 
-function syntaxOf(spec: GrammarSpec, rules: Rules, path: string): Syntax {
-  const each = (of: readonly GrammarSpec[]): Syntax[] => of.map((one, i) => syntaxOf(one, rules, `${path}${i}.`))
+/** @param isWatched what comes within it is looked for already */
+function syntaxOf(spec: GrammarSpec, rules: Rules, path: string, isWatched: boolean): Syntax {
+  const each = (of: readonly GrammarSpec[]): Syntax[] =>
+    of.map((one, i) => syntaxOf(one, rules, `${path}${i}.`, isWatched))
   switch (spec.kind) {
     case 'json':
       return anyObject
@@ -63,11 +67,38 @@ function syntaxOf(spec: GrammarSpec, rules: Rules, path: string): Syntax {
       if (!Number.isSafeInteger(min) || min < 0 || !(max >= min)) {
         throw new InvalidOptionError(`${path}min and max must be whole numbers, and max not below min`)
       }
-      return times(rules.add(syntaxOf(of, rules, path)), min, max)
+      return times(rules.add(syntaxOf(of, rules, path, isWatched)), min, max)
+    }
+    case 'without': {
+      const texts = unwanted(spec.texts, `${path}texts`, isWatched)
+      return without(syntaxOf(spec.of, rules, path, true), texts)
+    }
+    case 'plain': {
+      const { schema, strict, marks } = spec
+      for (const key of ['beforeName', 'beforeValue', 'afterValue'] as const)
+        checkTexts(marks?.[key], `${path}marks.${key}`)
+      const never = unwanted(marks.never, `${path}marks.never`, isWatched)
+      return plainSyntax(schema as Schema, rules, { strict, path: `${path}schema`, marks: { ...marks, never } })
     }
     default:
       throw new InvalidOptionError(`a grammar of kind ${JSON.stringify((spec as { kind: unknown }).kind)} is not known`)
   }
+}
+
+/** Texts that may not come: each character of them costs every state of the grammar. @throws {InvalidOptionError} */
+function unwanted(texts: readonly string[], path: string, isWatched: boolean): readonly string[] {
+  if (isWatched) throw new InvalidOptionError(`${path} is not supported within a grammar that is without some texts`)
+  checkTexts(texts, path)
+  if (texts.includes('') || texts.join('').length > unwantedCharsMax) {
+    throw new InvalidOptionError(`${path} must be texts that are not empty, of ${unwantedCharsMax} characters together`)
+  }
+  return texts
+}
+
+/** @throws {InvalidOptionError} when it is no list of one text or more */
+function checkTexts(texts: unknown, path: string): void {
+  const isFine = Array.isArray(texts) && texts.every(each => typeof each === 'string' && each.isWellFormed())
+  if (!isFine || texts.length === 0) throw new InvalidOptionError(`${path} must be an array of texts, and not empty`)
 }
 
 /** Bounds what is read at all: nothing here goes deeper, or on for longer. @throws {InvalidOptionError} */

@@ -190,6 +190,8 @@ export const patternDepthMax = 32
 export const propertyNameCharsMax = 256
 /** Nodes of a grammar: 64 kB of enumerated words make as many. */
 export const grammarSizeMax = 200_000
+/** Characters of all texts together that may not come within another one: the marks of two forms of calls have some 25. */
+export const unwantedCharsMax = 256
 /** White space behind a line break: twenty characters indent ten levels. */
 export const indentMax = 20
 /** Places of a grammar at which a text may be at once: a thousand words of which one is to come need a thousand. */

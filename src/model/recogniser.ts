@@ -7,6 +7,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { CodeRange, GrammarRules, Syntax } from './syntax.ts'
+import { UnwantedTexts } from './unwanted-texts.ts'
 
 type Node =
   | { readonly kind: 'byte'; readonly id: number; readonly first: number; readonly last: number; readonly next: Node }
@@ -20,7 +21,12 @@ type Node =
       readonly max: number
       readonly next: Node
     }
+  /** From here on this is watched for: a state of unwanted texts, 0 for none. */
+  | { readonly kind: 'watch'; readonly id: number; readonly unwanted: number; readonly next: Node }
   | { readonly kind: 'end'; readonly id: number }
+
+/** A node that is come to: what comes once its rule has ended, and what has been read of unwanted texts. */
+type Arrival = readonly [node: Node, frame: Frame | undefined, unwanted: number]
 
 /** What comes once a rule, or one more time of a loop, has ended. */
 interface Frame {
@@ -34,6 +40,7 @@ interface Frame {
 interface Place {
   readonly node: Node & { readonly kind: 'byte' }
   readonly frame: Frame | undefined
+  readonly unwanted: number
 }
 
 export interface ReadState {
@@ -65,6 +72,7 @@ export class Recogniser {
   readonly #rules = new Map<string, Node>()
   /** Bytes that no place of the grammar tells apart have one number. */
   readonly #groups = new Uint8Array(256)
+  readonly #unwanted = new UnwantedTexts()
   readonly #states = new Map<string, ReadState>()
   readonly #frames = new Map<string, Frame>()
   #nodes = 0
@@ -82,7 +90,7 @@ export class Recogniser {
       if (borders[byte] === 1) this.#groupCount++
       this.#groups[byte] = this.#groupCount - 1
     }
-    this.#start = this.#state([[entry, undefined]]) ?? this.#kept('', { isWhole: false, places: [] })
+    this.#start = this.#state([[entry, undefined, 0]]) ?? this.#kept('', { isWhole: false, places: [] })
   }
 
   get start(): ReadState {
@@ -111,9 +119,11 @@ export class Recogniser {
     const group = this.#groups[byte]!
     const known = state.next[group]
     if (known !== undefined) return known
-    const found: [Node, Frame | undefined][] = []
-    for (const { node, frame } of state.places) {
-      if (node.first <= byte && byte <= node.last) found.push([node.next, frame])
+    const found: Arrival[] = []
+    for (const { node, frame, unwanted } of state.places) {
+      if (byte < node.first || byte > node.last) continue
+      const read = this.#unwanted.after(unwanted, byte)
+      if (read !== undefined) found.push([node.next, frame, read])
     }
     const next = found.length === 0 ? null : this.#state(found)
     state.next[group] = next
@@ -121,26 +131,27 @@ export class Recogniser {
   }
 
   /** What can be read once those have been come to: all places that need no further byte. */
-  #state(from: [Node, Frame | undefined][]): ReadState | null {
+  #state(from: Arrival[]): ReadState | null {
     const places = new Map<string, Place>()
     const seen = new Set<string>()
     let isWhole = false
     for (let step = from.pop(); step !== undefined; step = from.pop()) {
-      const [node, frame] = step
-      const key = `${node.id}.${frame?.id ?? ''}`
+      const [node, frame, unwanted] = step
+      const key = `${node.id}.${frame?.id ?? ''}.${unwanted}`
       if (seen.has(key)) continue
       seen.add(key)
       if (seen.size > this.#init.placesMax) throw new TooManyWaysError('a text may be too many things at once')
-      if (node.kind === 'byte') places.set(key, { node, frame })
-      else if (node.kind === 'split') for (const to of node.to) from.push([to, frame])
+      if (node.kind === 'byte') places.set(key, { node, frame, unwanted })
+      else if (node.kind === 'split') for (const to of node.to) from.push([to, frame, unwanted])
+      else if (node.kind === 'watch') from.push([node.next, frame, node.unwanted])
       else if (node.kind === 'call') {
         // What ends with its last call needs nothing to come back to: else a list would pile up as it grows.
         const under = node.next === this.#end ? frame : this.#frame(node, 0, frame)
-        from.push([this.#rules.get(node.rule)!, under])
-      } else if (node.kind === 'loop') this.#again(node, 0, frame, from)
+        from.push([this.#rules.get(node.rule)!, under, unwanted])
+      } else if (node.kind === 'loop') this.#again([node, frame, unwanted], 0, from)
       else if (frame === undefined) isWhole = true
-      else if (frame.node.kind === 'call') from.push([frame.node.next, frame.below])
-      else this.#again(frame.node, frame.count + 1, frame.below, from)
+      else if (frame.node.kind === 'call') from.push([frame.node.next, frame.below, unwanted])
+      else this.#again([frame.node, frame.below, unwanted], frame.count + 1, from)
     }
     if (places.size === 0 && !isWhole) return null
     if (this.#states.size > 4 * this.#init.statesMax) throw new TooManyWaysError('a token may be read in too many ways')
@@ -150,13 +161,12 @@ export class Recogniser {
 
   /** A loop that was through so often. */
   #again(
-    node: Node & { readonly kind: 'loop' },
+    [node, below, unwanted]: readonly [Node & { readonly kind: 'loop' }, Frame | undefined, number],
     count: number,
-    below: Frame | undefined,
-    from: [Node, Frame | undefined][]
+    from: Arrival[]
   ): void {
-    if (count >= node.min) from.push([node.next, below])
-    if (count < node.max) from.push([node.what, this.#frame(node, count, below)])
+    if (count >= node.min) from.push([node.next, below, unwanted])
+    if (count < node.max) from.push([node.what, this.#frame(node, count, below), unwanted])
   }
 
   #kept(id: string, { isWhole, places }: Pick<ReadState, 'isWhole' | 'places'>): ReadState {
@@ -186,6 +196,11 @@ export class Recogniser {
     }
     if (syntax.kind === 'either') return this.#split(syntax.of.map(each => this.#compiled(each, next, borders)))
     if (syntax.kind === 'rule') return { kind: 'call', id: this.#nodes++, rule: syntax.name, next }
+    if (syntax.kind === 'without') {
+      const begin = this.#unwanted.add(syntax.texts, borders)
+      const end: Node = { kind: 'watch', id: this.#nodes++, unwanted: 0, next }
+      return { kind: 'watch', id: this.#nodes++, unwanted: begin, next: this.#compiled(syntax.what, end, borders) }
+    }
     const { what, min, max } = syntax
     if (max === 0) return next
     if (max !== Number.POSITIVE_INFINITY) {

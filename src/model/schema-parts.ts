@@ -65,7 +65,7 @@ function membersSyntax(reader: SchemaReader, properties: readonly Property[], ot
   return first!
 }
 
-function namedSchemas(reader: SchemaReader, schema: Keywords, path: string): Map<string, Schema> {
+export function namedSchemas(reader: SchemaReader, schema: Keywords, path: string): Map<string, Schema> {
   const { properties = {} } = schema
   if (typeof properties !== 'object' || properties === null || Array.isArray(properties)) {
     reader.refuse(`${path}.properties`, 'must be an object')
@@ -73,7 +73,7 @@ function namedSchemas(reader: SchemaReader, schema: Keywords, path: string): Map
   return new Map(Object.entries(properties as Record<string, Schema>))
 }
 
-function requiredNames(reader: SchemaReader, schema: Keywords, path: string): Set<string> {
+export function requiredNames(reader: SchemaReader, schema: Keywords, path: string): Set<string> {
   const { required = [] } = schema
   if (!Array.isArray(required) || !required.every(name => typeof name === 'string')) {
     reader.refuse(`${path}.required`, 'must be an array of strings')
@@ -82,7 +82,7 @@ function requiredNames(reader: SchemaReader, schema: Keywords, path: string): Se
 }
 
 /** What properties without a name in the schema may be; undefined where there are none. */
-function restSchema(
+export function restSchema(
   reader: SchemaReader,
   schema: Keywords,
   named: ReadonlyMap<string, Schema>,
@@ -96,7 +96,7 @@ function restSchema(
   return additionalProperties as Schema
 }
 
-function countsOf(
+export function countsOf(
   reader: SchemaReader,
   schema: Keywords,
   object: { readonly named: number; readonly required: number; readonly isOpen: boolean },

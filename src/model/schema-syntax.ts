@@ -18,9 +18,9 @@ import {
 } from './json-syntax.ts'
 import { branchesApartMax } from './limits.ts'
 import { numberBetween, wholeBetween } from './number-syntax.ts'
-import { inJson, patternSyntax, wholePatternSyntax } from './pattern-syntax.ts'
+import { inJson, patternSyntax, type Spelling, wholePatternSyntax } from './pattern-syntax.ts'
 import { arraySyntax, objectSyntax } from './schema-parts.ts'
-import { areApart, type JsonType, type Schema, typesOf } from './schema-types.ts'
+import { areApart, atPointer, byType, type JsonType, type Schema, typesOf } from './schema-types.ts'
 import { either, type Rules, type Syntax, text, times } from './syntax.ts'
 
 export type { Schema } from './schema-types.ts'
@@ -37,17 +37,12 @@ const annotations = new Set(
 )
 /** Keywords beside which none of the others may stand. */
 const choices = ['$ref', 'allOf', 'anyOf', 'oneOf', 'const', 'enum'] as const
-/** Keywords that say something about values of one type. */
-const byType: Readonly<Record<string, JsonType>> = {
-  ...{ properties: 'object', required: 'object', additionalProperties: 'object', propertyNames: 'object' },
-  ...{ minProperties: 'object', maxProperties: 'object' },
-  ...{ items: 'array', prefixItems: 'array', minItems: 'array', maxItems: 'array' },
-  ...{ minLength: 'string', maxLength: 'string', pattern: 'string', format: 'string' },
-  ...{ minimum: 'number', maximum: 'number', exclusiveMinimum: 'number', exclusiveMaximum: 'number' }
-}
 const types: readonly string[] = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null']
 
 const characters = inJson(times(stringCharacter, 0, Number.POSITIVE_INFINITY))
+
+type Keywords = Readonly<Record<string, unknown>>
+export type Choice = (typeof choices)[number]
 
 export interface SchemaOptions {
   /** Objects whose properties are named have no others, unless the schema says `additionalProperties`. @default false */
@@ -84,17 +79,35 @@ export class SchemaReader {
 
   whole(): Syntax {
     const syntax = this.read(this.#root, this.#path)
-    for (let next = this.#unread.pop(); next !== undefined; next = this.#unread.pop()) next()
+    this.finish()
     return syntax
+  }
+
+  /** Reads what was referred to. */
+  finish(): void {
+    for (let next = this.#unread.pop(); next !== undefined; next = this.#unread.pop()) next()
   }
 
   read(schema: Schema, path: string): Syntax {
     if (schema === true) return anyValue
+    const { keywords, choice } = this.checked(schema, path)
+    if (choice === undefined) return this.#typed(keywords, path)
+    const value = keywords[choice]
+    const at = `${path}.${choice}`
+    if (choice === '$ref') return this.#referred(value, at)
+    if (choice === 'const' || choice === 'enum') {
+      return either(...this.literals(choice, keywords, path).map(each => text(JSON.stringify(each))))
+    }
+    return either(...this.branches(choice, keywords, path).map(([each, where]) => this.read(each, where)))
+  }
+
+  /** The keywords of a schema, none of which is passed over later on, and the one beside which no other may stand. */
+  checked(schema: Schema, path: string): { readonly keywords: Keywords; readonly choice: Choice | undefined } {
     if (schema === false) this.refuse(path, 'is false, which no value fits')
     if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) {
       this.refuse(path, 'must be an object, or true')
     }
-    const given = Object.keys(schema).filter(key => !annotations.has(key) && !key.startsWith('x-'))
+    const given = givenIn(schema)
     const choice = choices.find(key => given.includes(key))
     for (const key of given) {
       const isKnown = key === 'type' || key === choice || Object.hasOwn(byType, key)
@@ -108,7 +121,7 @@ export class SchemaReader {
         this.refuse(`${path}.${key}`, `is not supported beside ${choice}`)
       }
     }
-    return choice === undefined ? this.#typed(schema, given, path) : this.#chosen(choice, schema, path)
+    return { keywords: schema, choice }
   }
 
   /** A rule that may be used at several places. */
@@ -121,27 +134,40 @@ export class SchemaReader {
   }
 
   /** A number of things, if it is given. */
-  count(schema: Readonly<Record<string, unknown>>, key: string, path: string): number | undefined {
+  count(schema: Keywords, key: string, path: string): number | undefined {
     const value = schema[key]
     if (value === undefined) return undefined
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
     return this.refuse(`${path}.${key}`, 'must be a whole number of 0 or more')
   }
 
-  #chosen(choice: (typeof choices)[number], schema: Readonly<Record<string, unknown>>, path: string): Syntax {
+  /** The schemas of which a value is to fit one, each with its path. */
+  branches(choice: 'allOf' | 'anyOf' | 'oneOf', schema: Keywords, path: string): (readonly [Schema, string])[] {
     const value = schema[choice]
     const at = `${path}.${choice}`
-    if (choice === '$ref') return this.#referred(value, at)
-    if (choice === 'const') return this.#literals([value], schema, at, path)
     if (!Array.isArray(value) || value.length === 0) this.refuse(at, 'must be an array that is not empty')
-    if (choice === 'enum') return this.#literals(value, schema, at, path)
     if (choice === 'allOf') {
       if (value.length > 1) this.refuse(at, 'is supported with one schema in it, and has more')
-      return this.read(value[0] as Schema, `${at}.0`)
+      return [[value[0] as Schema, `${at}.0`]]
     }
     const branches = value.map((each: Schema, i) => this.#ofType(each, schema.type, `${at}.${i}`))
     if (choice === 'oneOf') this.#checkApart(branches, at)
-    return either(...branches.map((each, i) => this.read(each, `${at}.${i}`)))
+    return branches.map((each, i) => [each, `${at}.${i}`])
+  }
+
+  /** The values that a schema names. */
+  literals(choice: 'const' | 'enum', schema: Keywords, path: string): unknown[] {
+    const at = `${path}.${choice}`
+    const values = choice === 'const' ? [schema.const] : schema.enum
+    if (!Array.isArray(values) || values.length === 0) this.refuse(at, 'must be an array that is not empty')
+    const allowed = schema.type === undefined ? undefined : this.#types(schema.type, path)
+    const fitting = values.filter(value => {
+      if (allowed === undefined) return true
+      const [type] = typesOf({ const: value })
+      return allowed.includes(type!) || (allowed.includes('integer') && Number.isInteger(value))
+    })
+    if (fitting.length === 0) this.refuse(at, 'has no value of the type beside it')
+    return fitting
   }
 
   /** One of several schemas, beside which a type stands. */
@@ -169,17 +195,6 @@ export class SchemaReader {
     }
   }
 
-  #literals(values: readonly unknown[], schema: Readonly<Record<string, unknown>>, at: string, path: string): Syntax {
-    const allowed = schema.type === undefined ? undefined : this.#types(schema.type, path)
-    const fitting = values.filter(value => {
-      if (allowed === undefined) return true
-      const [type] = typesOf({ const: value })
-      return allowed.includes(type!) || (allowed.includes('integer') && Number.isInteger(value))
-    })
-    if (fitting.length === 0) this.refuse(at, 'has no value of the type beside it')
-    return either(...fitting.map(value => text(JSON.stringify(value))))
-  }
-
   #types(type: unknown, path: string): readonly string[] {
     const list = Array.isArray(type) ? type : [type]
     for (const each of list) {
@@ -189,33 +204,41 @@ export class SchemaReader {
     return list
   }
 
-  #typed(schema: Readonly<Record<string, unknown>>, given: readonly string[], path: string): Syntax {
-    // Keywords say something about values of their type alone; without a type beside them those are what is meant.
-    const meant = given.filter(key => key !== 'type').map(key => byType[key]!)
-    const list = schema.type === undefined ? [...new Set<string>(meant)] : this.#types(schema.type, path)
+  #typed(schema: Keywords, path: string): Syntax {
+    const list = this.types(schema, path)
     if (list.length === 0) return anyValue
-    return either(...new Set(list.map(type => this.#ofOneType(type, schema, path))))
+    return either(...new Set(list.map(type => this.ofOneType(type, schema, path))))
   }
 
-  #ofOneType(type: string, schema: Readonly<Record<string, unknown>>, path: string): Syntax {
+  /** Of which types a value may be; empty where of all. */
+  types(schema: Keywords, path: string): readonly string[] {
+    if (schema.type !== undefined) return this.#types(schema.type, path)
+    // Keywords say something about values of their type alone; without a type beside them those are what is meant.
+    return [...new Set(givenIn(schema).map(key => byType[key]!))]
+  }
+
+  ofOneType(type: string, schema: Keywords, path: string): Syntax {
     const has = (of: JsonType): boolean =>
       Object.keys(schema).some(key => Object.hasOwn(byType, key) && byType[key] === of)
     if (type === 'null') return anyNull
     if (type === 'boolean') return anyBoolean
-    if (type === 'string') return has('string') ? this.#string(schema, path) : anyString
+    if (type === 'string') {
+      return has('string') ? quoted(this.characters(schema, path, stringCharacter, characters)) : anyString
+    }
     if (type === 'object') return has('object') ? objectSyntax(this, schema, path) : anyObject
     if (type === 'array') return has('array') ? arraySyntax(this, schema, path) : anyArray
     if (type === 'number' && !has('number')) return anyNumber
     return this.#number(type === 'integer', schema, path)
   }
 
-  #string(schema: Readonly<Record<string, unknown>>, path: string): Syntax {
+  /** What a text may be, however it is spelt. @param any one character of those that it may have */
+  characters(schema: Keywords, path: string, any: Syntax, spelling: Spelling): Syntax {
     const min = this.count(schema, 'minLength', path) ?? 0
     const max = this.count(schema, 'maxLength', path)
     const { pattern, format } = schema
     if (pattern === undefined && format === undefined) {
       if (max !== undefined && max < min) this.refuse(`${path}.maxLength`, 'is below minLength: no text fits')
-      return quoted(times(stringCharacter, min, max ?? Number.POSITIVE_INFINITY))
+      return times(any, min, max ?? Number.POSITIVE_INFINITY)
     }
     const [key, value] = pattern === undefined ? ['format', format] : ['pattern', pattern]
     for (const other of ['format', 'minLength', 'maxLength']) {
@@ -224,11 +247,11 @@ export class SchemaReader {
     }
     const at = `${path}.${key}`
     if (typeof value !== 'string') this.refuse(at, 'must be a string')
-    if (key === 'format') return quoted(wholePatternSyntax(asPattern(value, at), at, characters))
-    return quoted(patternSyntax(value, at, characters))
+    if (key === 'format') return wholePatternSyntax(asPattern(value, at), at, spelling)
+    return patternSyntax(value, at, spelling)
   }
 
-  #number(isWhole: boolean, schema: Readonly<Record<string, unknown>>, path: string): Syntax {
+  #number(isWhole: boolean, schema: Keywords, path: string): Syntax {
     const bound = (key: string): number | undefined => {
       const value = schema[key]
       if (value === undefined || (typeof value === 'number' && Number.isFinite(value))) return value
@@ -264,9 +287,9 @@ export class SchemaReader {
     return found
   }
 
-  /** Where a reference leads. */
+  /** What a reference leads to. */
   #referred(value: unknown, path: string): Syntax {
-    const target = this.#find(value, path)
+    const target = this.referred(value, path)
     const pointer = value as string
     const known = this.#known.get(pointer)
     if (known !== undefined) return known
@@ -276,23 +299,13 @@ export class SchemaReader {
     return referred
   }
 
-  #find(value: unknown, path: string): Schema {
+  /** The schema to which a reference leads. */
+  referred(value: unknown, path: string): Schema {
     if (typeof value !== 'string' || !/^#(\/|$)/.test(value)) {
       this.refuse(path, "must lead to a place within the schema, as '#/$defs/name' does")
     }
-    let found: unknown = this.#root
-    for (const part of value.split('/').slice(1)) {
-      let key: string
-      try {
-        key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')
-      } catch {
-        return this.refuse(path, 'must lead to a place within the schema, and is written wrongly')
-      }
-      if (typeof found !== 'object' || found === null || !Object.hasOwn(found, key)) {
-        this.refuse(path, `leads to nothing: the schema has no ${JSON.stringify(value)}`)
-      }
-      found = (found as Record<string, unknown>)[key]
-    }
+    const found = atPointer(this.#root, value)
+    if (found === undefined) this.refuse(path, `leads to nothing: the schema has no ${JSON.stringify(value)}`)
     return found as Schema
   }
 
@@ -300,10 +313,15 @@ export class SchemaReader {
   #resolved(schema: Schema): Schema {
     let found = schema
     for (let i = 0; i < 16 && typeof found === 'object' && found !== null && '$ref' in found; i++) {
-      found = this.#find(found.$ref, this.#path)
+      found = this.referred(found.$ref, this.#path)
     }
     return found
   }
+}
+
+/** Keywords of a schema that say something about a value. */
+function givenIn(schema: Keywords): string[] {
+  return Object.keys(schema).filter(key => !annotations.has(key) && !key.startsWith('x-'))
 }
 
 const wholeMax = Number.MAX_SAFE_INTEGER

@@ -5,7 +5,32 @@ export type JsonType = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'n
 /** A JSON Schema, which nobody has checked. */
 export type Schema = boolean | { readonly [keyword: string]: unknown }
 
+/** Keywords that say something about values of one type. */
+export const byType: Readonly<Record<string, JsonType>> = {
+  ...{ properties: 'object', required: 'object', additionalProperties: 'object', propertyNames: 'object' },
+  ...{ minProperties: 'object', maxProperties: 'object' },
+  ...{ items: 'array', prefixItems: 'array', minItems: 'array', maxItems: 'array' },
+  ...{ minLength: 'string', maxLength: 'string', pattern: 'string', format: 'string' },
+  ...{ minimum: 'number', maximum: 'number', exclusiveMinimum: 'number', exclusiveMaximum: 'number' }
+}
+
 const all: readonly JsonType[] = ['object', 'array', 'string', 'number', 'boolean', 'null']
+
+/** What a reference such as `#/$defs/name` leads to; undefined where to nothing. */
+export function atPointer(root: unknown, reference: string): unknown {
+  let found = root
+  for (const part of reference.split('/').slice(1)) {
+    let key: string
+    try {
+      key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')
+    } catch {
+      return undefined
+    }
+    if (typeof found !== 'object' || found === null || !Object.hasOwn(found, key)) return undefined
+    found = (found as Record<string, unknown>)[key]
+  }
+  return found
+}
 
 /** Types of the values that fit; all of them where it cannot be told. @param schema that is no reference */
 export function typesOf(schema: Schema): readonly JsonType[] {
@@ -16,7 +41,7 @@ export function typesOf(schema: Schema): readonly JsonType[] {
   return [schema.type].flat().map(type => (type === 'integer' ? 'number' : (type as JsonType)))
 }
 
-function typeOf(value: unknown): JsonType {
+export function typeOf(value: unknown): JsonType {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'array'
   return typeof value as JsonType

@@ -12,6 +12,8 @@ export type Syntax =
   | { readonly kind: 'either'; readonly of: readonly Syntax[] }
   | { readonly kind: 'times'; readonly what: Syntax; readonly min: number; readonly max: number }
   | { readonly kind: 'rule'; readonly name: string }
+  /** What fits, unless one of these comes within it. */
+  | { readonly kind: 'without'; readonly what: Syntax; readonly texts: readonly string[] }
 
 /** A text is what `start` says; what it calls by name is among the rules, which may call one another, also in a circle. */
 export interface GrammarRules {
@@ -70,6 +72,11 @@ export function times(what: Syntax, min: number, max: number): Syntax {
   return min === 1 && max === 1 ? what : { kind: 'times', what, min, max }
 }
 
+/** @param texts none of which is empty. No syntax with others stands within this one */
+export function without(what: Syntax, texts: readonly string[]): Syntax {
+  return texts.length === 0 ? what : { kind: 'without', what, texts }
+}
+
 export function rule(name: string): Syntax {
   return { kind: 'rule', name }
 }
@@ -122,6 +129,7 @@ export function sizeOf({ start, rules }: GrammarRules): number {
   const size = (syntax: Syntax): number => {
     if (syntax.kind === 'text') return 1 + syntax.text.length
     if (syntax.kind === 'character') return 1 + syntax.ranges.length
+    if (syntax.kind === 'without') return syntax.texts.reduce((sum, each) => sum + each.length, 1 + size(syntax.what))
     return 1 + childrenOf(syntax).reduce((sum, child) => sum + size(child), 0)
   }
   return [start, ...rules.values()].reduce((sum, each) => sum + size(each), 0)
@@ -130,7 +138,7 @@ export function sizeOf({ start, rules }: GrammarRules): number {
 function childrenOf(syntax: Syntax): readonly Syntax[] {
   if (syntax.kind === 'sequence') return syntax.parts
   if (syntax.kind === 'either') return syntax.of
-  return syntax.kind === 'times' ? [syntax.what] : []
+  return syntax.kind === 'times' || syntax.kind === 'without' ? [syntax.what] : []
 }
 
 /**
@@ -142,6 +150,7 @@ export function endless({ rules }: GrammarRules): Set<string> {
     if (syntax.kind === 'rule') return !left.has(syntax.name)
     if (syntax.kind === 'either') return syntax.of.some(ends)
     if (syntax.kind === 'sequence') return syntax.parts.every(ends)
+    if (syntax.kind === 'without') return ends(syntax.what)
     return syntax.kind !== 'times' || syntax.min === 0 || ends(syntax.what)
   }
   for (let found = true; found; ) {
@@ -196,6 +205,7 @@ function isEmpty(syntax: Syntax, empty: ReadonlySet<string>): boolean {
   if (syntax.kind === 'rule') return empty.has(syntax.name)
   if (syntax.kind === 'either') return syntax.of.some(each => isEmpty(each, empty))
   if (syntax.kind === 'sequence') return syntax.parts.every(each => isEmpty(each, empty))
+  if (syntax.kind === 'without') return isEmpty(syntax.what, empty)
   return syntax.min === 0 || isEmpty(syntax.what, empty)
 }
 

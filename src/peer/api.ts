@@ -46,7 +46,7 @@ export type {
   TraceSpan
 } from '../session/generation.ts'
 export type { ChatMessage } from '../model/chat.ts'
-export type { GrammarSpec } from '../model/grammar-spec.ts'
+export type { GrammarSpec, PlainMarks } from '../model/grammar-spec.ts'
 export type { ShardFetch } from '../serving/held-shards.ts'
 export type { AnswerNews, AnswerStatus } from './answers.ts'
 export type {

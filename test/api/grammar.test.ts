@@ -4,15 +4,10 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
-import { seeded } from '../../src/base/rng.ts'
-import { offeredIn } from '../../src/api/call-texts.ts'
-import { callsGrammar } from '../../src/api/grammars.ts'
-import { type CallForm, callReader } from '../../src/api/tools.ts'
 import { type ApiServer, serveApi } from '../../src/api/serve.ts'
 import type { Peer } from '../../src/index.ts'
 import { openStore } from '../../src/model/store.ts'
 import { newSwarm } from '../../src/swarm/swarm-file.ts'
-import { recogniserOf, walk } from '../model/grammar-walk.ts'
 import { writeStoryChat } from '../model/story-chat.ts'
 import { livePeers } from '../peer/live-peers.ts'
 import { clientsOf, type FrontDoor } from './front-door.ts'
@@ -23,18 +18,25 @@ let front: FrontDoor
 let peer: Peer
 
 /** Enough to be told how functions are called. */
-const callerTemplate =
-  '{{ bos_token }}{% if tools %}Call as <tool_call>. {% endif %}{% for m in messages %}{{ m.content }}\n{% endfor %}'
+const callerTemplate = (form: string): string =>
+  `{{ bos_token }}{% if tools %}Call as ${form}. {% endif %}{% for m in messages %}{{ m.content }}\n{% endfor %}`
+const callers = {
+  caller: callerTemplate('<tool_call>'),
+  coder: callerTemplate('<function=f><parameter=p>'),
+  keyed: callerTemplate('<arg_key>')
+}
 
 beforeAll(async () => {
   const dataDir = await folder()
   const { manifest } = await writeStoryChat(dataDir)
   const store = await openStore({ own: join(dataDir, 'models') })
-  await store.putManifest({ ...manifest, name: 'caller', chatTemplate: callerTemplate }, { partial: true })
-  const models = ['storychat', 'caller'].map(model => ({ model }))
+  for (const [name, chatTemplate] of Object.entries(callers)) {
+    await store.putManifest({ ...manifest, name, chatTemplate }, { partial: true })
+  }
+  const models = ['storychat', ...Object.keys(callers)].map(model => ({ model }))
   peer = await start({ dataDir, swarm: newSwarm('api-grammar'), models, memoryBytes: 300e6 })
   const covered = (): number => peer.status().models.filter(({ coverage }) => coverage.every(Boolean)).length
-  await vi.waitFor(() => expect(covered()).toBe(2), { timeout: 60_000 })
+  await vi.waitFor(() => expect(covered()).toBe(models.length), { timeout: 60_000 })
   door = await serveApi(peer, { port: 0 })
   front = clientsOf(door, peer)
 })
@@ -59,8 +61,6 @@ interface Calls {
   readonly finish: string | null | undefined
   readonly calls: { readonly name: string; readonly arguments: string }[]
 }
-
-const { signal } = new AbortController()
 
 describe('a format', () => {
   it('is that of the answer, whole and streamed alike', async () => {
@@ -174,6 +174,26 @@ describe('a function that must be called', () => {
     }
   })
 
+  it.each(['coder', 'keyed'])('is called in the form of %s, which has no JSON, too', async model => {
+    const parameters = {
+      ...weather,
+      properties: {
+        ...weather.properties,
+        days: { type: 'integer', minimum: 1, maximum: 7 },
+        warm: { type: 'boolean' }
+      },
+      required: ['city', 'days']
+    }
+    const fits = new Ajv2020().compile(parameters)
+    const named = { type: 'function' as const, function: { name: 'weather' } }
+    const given = [{ type: 'function' as const, function: { name: 'weather', parameters } }]
+    for (const seed of [1, 2, 3]) {
+      const { finish, calls } = await callsOf(named, seed, { model, tools: given })
+      expect({ finish, names: calls.map(call => call.name) }).toEqual({ finish: 'tool_calls', names: ['weather'] })
+      expect(fits(JSON.parse(calls[0]!.arguments)), calls[0]!.arguments).toBe(true)
+    }
+  })
+
   it('is called once where calls are not parallel', async () => {
     for (const seed of [1, 2, 3]) {
       const { finish, calls } = await callsOf('required', seed, { parallel_tool_calls: false })
@@ -204,50 +224,6 @@ describe('a function that must be called', () => {
     }
     expect(kinds).toContain('text')
   })
-
-  it.each<CallForm>(['tagged', 'json', 'list', 'marked', 'named'])(
-    'is read in the form %s, whatever its arguments are',
-    async form => {
-      const given = [
-        {
-          type: 'function' as const,
-          function: { name: 'weather', parameters: { ...weather, properties: { city: { type: 'string' } } } }
-        },
-        {
-          type: 'function' as const,
-          function: { name: 'count', parameters: { properties: { n: { type: 'integer' } } }, strict: true }
-        }
-      ]
-      const recogniser = recogniserOf(await callsGrammar(form, given, { most: 3, param: 'tool_choice', signal }))
-      const rng = seeded(11)
-      for (let i = 0; i < 30; i++) {
-        const text = walk(recogniser, rng)
-        const reader = callReader({ form, offered: offeredIn(given) })
-        const spoken = [...reader.push(text), ...reader.end()].filter(
-          each => each.kind === 'call' || each.text.trim() !== ''
-        )
-        expect(spoken.length, text).toBeGreaterThan(0)
-        for (const each of spoken) {
-          if (each.kind !== 'call')
-            throw new Error(`${JSON.stringify(text)} has text in it: ${JSON.stringify(each.text)}`)
-          const args = JSON.parse(each.arguments)
-          if (each.name === 'weather') expect(typeof args.city).toBe('string')
-          else expect([undefined, 'number']).toContain(args.n === undefined ? undefined : typeof args.n)
-        }
-      }
-    }
-  )
-
-  it.each<CallForm>(['functions', 'keyed'])(
-    'is not insisted on in the form %s, whose arguments are no JSON',
-    async form => {
-      const wanted = (param: string) => callsGrammar(form, tools, { param, signal })
-      await expect(wanted('tool_choice')).rejects.toThrow(
-        /'tool_choice' is not done beside 'tools': this model writes calls/
-      )
-      await expect(wanted('response_format')).rejects.toThrow(/'response_format' is not done beside 'tools'/)
-    }
-  )
 })
 
 describe('what cannot be done', () => {

@@ -429,6 +429,62 @@ describe('grammars', () => {
       expect(reads(recogniser, text)).not.toBe('whole')
   })
 
+  test('a grammar without some texts has all others', () => {
+    const texts = ['</a>', 'aab', 'ab<', 'é']
+    const expression = '[<>/abé]*'
+    const recogniser = recogniserOf({ kind: 'without', of: { kind: 'regex', pattern: expression }, texts })
+    const rng = seeded(3)
+    for (let i = 0; i < 5_000; i++) {
+      const text = Array.from({ length: 1 + Math.floor(rng() * 9) }, () => [...'<>/abé'][Math.floor(rng() * 6)]).join(
+        ''
+      )
+      expect(reads(recogniser, text) === 'whole', text).toBe(!texts.some(each => text.includes(each)))
+    }
+    // What stands beside it is none of it, and each time it comes is looked at by itself.
+    const beside = recogniserOf({
+      kind: 'times',
+      of: {
+        kind: 'sequence',
+        of: [
+          { kind: 'text', text: 'ab' },
+          { kind: 'without', of: { kind: 'regex', pattern: 'a?b?' }, texts: ['ab'] },
+          { kind: 'text', text: 'b;' }
+        ]
+      },
+      min: 1,
+      max: 3
+    })
+    for (const text of ['abab;', 'abb;abbb;', 'abb;abab;abb;']) expect(reads(beside, text), text).toBe('whole')
+    for (const text of ['ababb;', 'abb;ababb;']) expect(reads(beside, text), text).toBe('no')
+  })
+
+  test.each<[GrammarSpec, RegExp]>([
+    [{ kind: 'without', of: { kind: 'json' }, texts: [] }, /^texts must be an array of texts, and not empty/],
+    [
+      { kind: 'without', of: { kind: 'json' }, texts: [''] },
+      /^texts must be texts that are not empty, of 256 characters/
+    ],
+    [{ kind: 'without', of: { kind: 'json' }, texts: ['a'.repeat(257)] }, /of 256 characters together/],
+    [
+      {
+        kind: 'sequence',
+        of: [{ kind: 'without', of: { kind: 'without', of: { kind: 'json' }, texts: ['a'] }, texts: ['b'] }]
+      },
+      /^0\.texts is not supported within a grammar that is without some texts/
+    ],
+    [{ kind: 'plain', schema: {} } as unknown as GrammarSpec, /^marks\.beforeName must be an array of texts/],
+    [
+      {
+        kind: 'plain',
+        schema: {},
+        marks: { beforeName: ['a'], beforeValue: ['b'], afterValue: [5 as never], never: ['c'] }
+      },
+      /^marks\.afterValue must be an array of texts/
+    ]
+  ])('%j is none', (each, message) => {
+    expect(() => grammarOf(each)).toThrow(message)
+  })
+
   test('every character of Unicode is read where one may stand, and no bytes that are none', () => {
     const recogniser = recogniserOf({ kind: 'regex', pattern: '[^]'.replace('[^]', '[\\u0000-\\u{10ffff}]') })
     for (const code of [0, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x10ffff]) {
