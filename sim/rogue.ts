@@ -10,7 +10,7 @@ import type { Channel } from '../src/swarm/links.ts'
 import { decodeFrame, encodeFrame } from '../src/stage/codec.ts'
 import { SendCredit } from '../src/stage/credit.ts'
 import { type Frame, type OpenFrame, stageProtocol } from '../src/stage/frame.ts'
-import type { StageService } from '../src/stage/service.ts'
+import type { StageService } from '../src/stage/service-init.ts'
 import { type RouteHop, type SignedTerms, signTerms, type Terms } from '../src/stage/terms.ts'
 import type { ChannelHandlers, WireChannel } from './wire-channel.ts'
 

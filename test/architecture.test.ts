@@ -91,7 +91,7 @@ const contracts = ['src/swarm/links.ts']
 
 /** Files that do. All others decide. */
 const doers = [
-  /^src\/base\/(plain-file|clock|entropy)\.ts$/,
+  /^src\/base\/(plain-file|clock|entropy|loop-time)\.ts$/,
   /^src\/[^/]+\/([a-z]+-)?service\.ts$/,
   /^src\/engine\/(threaded|serve-thread|thread-line|thread-share|thread-clock|thread-end|ask-thread|measured|timings)\.ts$/,
   /^src\/engine\/onnx\/(engine|factory|graphs|graph-process|graph-worker|installed|layers|span|worker|measure|measured|class-worker|self-test)\.ts$/,

@@ -41,3 +41,10 @@ export function reasonOf(error: unknown): string {
   if (text.includes(found[2])) return text
   return text === '' ? found[2] : `${found[2]} (${text})`
 }
+
+/** The messages of an error and of all that it is made of. */
+export function messagesOf(error: unknown): string[] {
+  if (!(error instanceof Error)) return [String(error)]
+  const inner = error instanceof AggregateError ? error.errors : error.cause === undefined ? [] : [error.cause]
+  return [error.message, ...inner.flatMap(messagesOf)]
+}

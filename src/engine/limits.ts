@@ -101,8 +101,8 @@ export const gatherShare = 0.5
  * Time that the sessions of one driver may have beyond an equal part before others come first: what a prompt of some thousand tokens takes. And
  * the most that is remembered of it, so that whoever took all for an hour is not made to wait for one.
  */
-export const debtBurstMs = 3_000
-export const debtMaxMs = 4_000
+export const debtBurstMs = 2_000
+export const debtMaxMs = 3_000
 /** A driver without a step for this long has no part now: a lap over slow links takes a second. */
 export const debtAwayMs = 2_000
 /** In this time half of what one has had too much is forgotten: who has 4 % more than an equal part all the time owes nothing. */

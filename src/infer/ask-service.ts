@@ -54,6 +54,7 @@ export async function askPeer(
       try {
         const frame = decodeFrame(bytes)
         if (frame !== undefined) answering.take(frame)
+        channel.wanted?.()
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error
         end(error)

@@ -242,6 +242,7 @@ class Ask {
     const deadlineMs = this.#deadlineMs
     try {
       const { outputs, computeMs } = await port.run(inputs, { deadlineMs, signal: this.#closed.signal })
+      this.#channel.wanted?.()
       if (this.#closed.signal.aborted || !this.#holds(sumBytes(outputs), 'the outputs')) return
       this.#isAnswered = true
       this.#channel.send(encodeFrame({ kind: 'answer', outputs: headsOf(outputs), computeMs }))

@@ -88,6 +88,7 @@ export class KeeperLine {
       if (answer === undefined) return
       if (this.#waiting === undefined) throw new ProtocolError('a keeper answers what it was not asked')
       this.#waiting.resolve(answer)
+      channel.wanted?.()
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#onViolation(this.#peer, error.message)

@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import { readdir, stat } from '../disk/files.ts'
 import { readAuthorityFile } from '../swarm/authority-file.ts'
-import { authorityFileBytesMax } from '../swarm/limits.ts'
+import { authorityFileBytesMax } from '../swarm/membership-limits.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import { authorityFilesMax, certificateEndsSoonMs } from './limits.ts'
 

@@ -12,7 +12,7 @@ import { sameRange } from '../route/view.ts'
 import type { Serving } from '../serving/serving.ts'
 import type { SessionParts } from '../session/parts.ts'
 import { sha256 } from '../stage/committing-service.ts'
-import type { StageService } from '../stage/service.ts'
+import type { StageService } from '../stage/service-init.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 

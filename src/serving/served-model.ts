@@ -22,7 +22,7 @@ import { claimOf, footprintOf, shapeOf, type MemoryShares, shareMemory, weightBy
 import type { Claim } from './sharing.ts'
 import { supposed } from './sources.ts'
 import { probe } from '../stage/probe-service.ts'
-import type { StageService } from '../stage/service.ts'
+import type { StageService } from '../stage/service-init.ts'
 import type { Supply } from '../supply/service.ts'
 import type { ModelOffer, StageOffer } from '../swarm/record.ts'
 import { meetingPointOf } from '../swarm/meeting-point.ts'

@@ -81,7 +81,7 @@ export class DriverEnds {
     const session = channel.session!
     if (frame.kind === 'refuse') this.#emit({ kind: 'tail-refused', session, refuse: frame })
     else if (frame.kind === 'scores') this.#emit({ kind: 'deliver-scores', session, scores: frame })
-    else this.#emit({ kind: 'deliver', session, token: frame, ...came })
+    else this.#emit({ kind: 'deliver', channel: channel.id, session, token: frame, ...came })
     return undefined
   }
 

@@ -146,6 +146,7 @@ export type StageEffect =
   /** For the driver's end of a session. */
   | {
       readonly kind: 'deliver'
+      readonly channel: ChannelId
       readonly session: SessionId
       readonly token: TokenFrame
       /** Of the frame with its length prefix. */

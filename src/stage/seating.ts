@@ -115,7 +115,11 @@ export class Seating {
     }
     const line = this.#lineOf(stage)
     const next = line.next(nowMs, id)
-    if (next !== undefined && next.id !== id) return this.#wait(seat, nowMs, 'others wait for room already')
+    if (next !== undefined && next.id !== id) {
+      // Where its driver has less than those that wait it comes before them: whether there is room for it is looked at now.
+      this.#isFreer = true
+      return this.#wait(seat, nowMs, 'others wait for room already')
+    }
     if (!this.#reserve(seat, nowMs)) {
       const left = this.retainBytesMax - this.#retainBytes
       return this.#wait(seat, nowMs, `keeping what the stage sends needs ${seat.retainedBytes} bytes, ${left} are left`)

@@ -4,73 +4,21 @@
  */
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { ModelId, PeerId, Range, SessionId } from '../base/ids.ts'
-import type { Sign, Verify } from '../base/signature.ts'
 import { Turns } from '../base/turns.ts'
 import { cacheOf, type Engine, type Step } from '../engine/engine.ts'
 import { CacheGapError, InvalidStepError, NoRoomError, ProtocolError, lossReason } from '../errors.ts'
 import { stageFrameBytesMax, stageOpenMs, stageStreamsPerPeerMax, stageTickMs } from './limits.ts'
 import type { Channel, Links } from '../swarm/links.ts'
-import { type ComputedStep, computedStep } from './computed-step.ts'
-import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts, ViolationKind } from './event.ts'
+import { computedStep } from './computed-step.ts'
+import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from './event.ts'
 import { encodeFrame, readFrame } from './codec.ts'
 import type { Drive, DriveHandlers } from './drive.ts'
 import { type Frame, framedBytes, stageProtocol } from './frame.ts'
 import { Committing } from './committing-service.ts'
+import type { StageModel, StageService, StageServiceInit } from './service-init.ts'
 import { Stages } from './stage.ts'
 import { isStep } from './step-bytes.ts'
 import { sentAfterMs } from './trace.ts'
-
-export interface StageServiceInit {
-  links: Links
-  /** Budget for the hidden states that stages retain for replay, in bytes, all sessions together. */
-  retainBytesMax: number
-  /** Checks that a driver has signed the terms of its session. */
-  verify: Verify
-  /** Whether a peer may have sessions, or a probe (as with `DriverCheck.mayDrive`). @default everybody may */
-  mayDrive?: ((driver: PeerId, isProbe: boolean) => boolean) | undefined
-  /** Signs what stages commit to. @default they commit to nothing */
-  sign?: Sign | undefined
-  /** Called once for every stream that a peer broke by breaking the protocol. */
-  onViolation?: (remote: PeerId, kind: ViolationKind, message: string) => void
-  /** Called for every step that was computed here. It must not throw, and does well to be quick. */
-  onStep?: (step: ComputedStep) => void
-  /** @default the machine's */
-  clock?: Clock
-}
-
-/** The model's part of what a stage must know; the engine knows the rest. */
-export type StageModel = Pick<StageFacts, 'model' | 'layers' | 'vocab' | 'contextMax' | 'numericClass'>
-
-export interface StageService {
-  /** Budget for the hidden states that stages retain for replay, in bytes, all sessions together. */
-  retainBytesMax: number
-  /** This peer is about to go: caches whose session has moved on are freed sooner. */
-  leaving: boolean
-  /** Serves an engine's layers. The engine stays the caller's own. */
-  add(engine: Engine, model: StageModel): void
-  /** Ends a stage: its sessions are refused and freed, then the engine may be closed. */
-  remove(model: ModelId, range: Range): Promise<void>
-  /** What the stages here have committed to; undefined where they commit to nothing. */
-  readonly committing: Committing | undefined
-  /** Registers the driver's end of a session, until `stop`. */
-  drive(session: SessionId, handlers: DriveHandlers): Drive
-  readonly stats: {
-    readonly sessions: number
-    /** Sessions that wait for room. */
-    readonly waiting: number
-    readonly queuedSteps: number
-    /** Bytes reserved for replay. */
-    readonly retainBytes: number
-  }
-  /** Sessions that hold a cache at one stage. */
-  sessionsOf(model: ModelId, range: Range): number
-  /** Steps that are at one stage, computed or waiting; a session that waits for room counts as one. */
-  stepsOf(model: ModelId, range: Range): number
-  /** Bytes that the stages of one model have reserved for replay. */
-  retainBytesOf(model: ModelId): number
-  /** Ends every session and stream here. Engines stay open. */
-  stop(): Promise<void>
-}
 
 /** A session's cache in an engine, while the decider holds its seat. */
 interface Place {
@@ -82,6 +30,8 @@ interface Place {
   readonly opening: Promise<void>
   /** The step that runs, if one does. */
   running: Promise<void> | undefined
+  /** Where its last step came from. */
+  from: Channel | undefined
 }
 
 /** Starts to serve stages over `links`; none is there until `add`. */
@@ -248,7 +198,11 @@ class Service implements StageService {
 
   #onFrame(id: ChannelId, channel: Channel, bytes: Uint8Array): void {
     const readAtMs = channel.readAtMs ?? this.#clock.nowMs()
-    if (isStep(bytes)) this.#places.get(this.#decider.seatAt(id)!)?.engine.wake?.()
+    const place = isStep(bytes) ? this.#places.get(this.#decider.seatAt(id)!) : undefined
+    if (place !== undefined) {
+      place.engine.wake?.()
+      place.from = channel
+    }
     const read = readFrame(bytes)
     if (read?.kind === 'frame') this.#feed({ ...read, channel: id, bytes: framedBytes(bytes.length), readAtMs })
     else if (read !== undefined) this.#feed({ ...read, channel: id })
@@ -260,6 +214,8 @@ class Service implements StageService {
     const channel = this.#channels.get(id)
     channel?.send(bytes)
     const isOutput = frame.kind === 'step' || frame.kind === 'token'
+    // What it says of steps before this one is wanted, too.
+    if (isOutput) channel?.wanted?.()
     const sentMs = isOutput ? sentAfterMs(channel, this.#turnMs, this.#clock) : undefined
     this.#decider.sent(id, framedBytes(bytes.length), sentMs)
   }
@@ -292,6 +248,7 @@ class Service implements StageService {
         break
       case 'deliver': {
         const { bytes, readMs } = effect
+        this.#channels.get(effect.channel)?.wanted?.()
         const { epoch, position, ids, scores, spans = [] } = effect.token
         // The step after it comes from here.
         const own = `${effect.session} of ${this.#links.self}`
@@ -379,7 +336,15 @@ class Service implements StageService {
         }
       )
     const controller = new AbortController()
-    this.#places.set(seat, { engine, model: stage.model, cache, controller, opening, running: undefined })
+    this.#places.set(seat, {
+      engine,
+      model: stage.model,
+      cache,
+      controller,
+      opening,
+      running: undefined,
+      from: undefined
+    })
     this.committing?.opened(seat, stage)
   }
 
@@ -390,6 +355,7 @@ class Service implements StageService {
     place.running = engine.run(step, { signal: place.controller.signal }).then(
       output => {
         place.running = undefined
+        place.from?.wanted?.()
         this.#onStep?.(computedStep(model, step, output, this.#clock.nowMs() - givenMs))
         this.committing?.computed(seat, step, output)
         this.#feed({

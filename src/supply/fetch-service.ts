@@ -254,7 +254,9 @@ export class Fetching {
     this.#feed({ kind: 'opened', peer })
     channel.receive({
       onFrame: bytes => {
-        if (this.#channels.get(peer) === channel) this.#feed({ kind: 'frame', peer, bytes })
+        if (this.#channels.get(peer) !== channel) return
+        this.#feed({ kind: 'frame', peer, bytes })
+        channel.wanted?.()
       },
       onClose: () => {
         if (this.#channels.get(peer) !== channel) return

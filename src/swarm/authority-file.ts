@@ -8,7 +8,7 @@ import { reasonOf } from '../base/reason.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidAuthorityError } from '../errors.ts'
 import { type SigningKey, signingKey } from '../trust/signing-key.ts'
-import { authorityFileBytesMax } from './limits.ts'
+import { authorityFileBytesMax } from './membership-limits.ts'
 import { bytes64, type MembersConfig, text64 } from './member-file.ts'
 
 /** A key by which members are made or revoked. */

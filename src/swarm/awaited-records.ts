@@ -3,7 +3,7 @@
  * Pure.
  */
 import type { PeerId } from '../base/ids.ts'
-import { awaitedRecordsMax } from './limits.ts'
+import { awaitedRecordsMax } from './membership-limits.ts'
 
 export interface AwaitedRecord {
   readonly value: Uint8Array

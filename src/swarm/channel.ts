@@ -120,6 +120,10 @@ export class StreamChannel extends BaseChannel {
   /** The other end said that it sends no more, rather than the connection having gone away. */
   #remoteFinished = false
   #drainScheduled = false
+  /** Frames since `wanted` was called last: how long it took to act upon them, and their bytes. */
+  #takenMs = 0
+  #takenBytes = 0
+  readonly #onWanted: (taken: { ms: number; bytes: number }) => void
   /** Gives back what was booked for a frame that will not be finished. */
   readonly #forget: () => void
 
@@ -137,6 +141,8 @@ export class StreamChannel extends BaseChannel {
       /** What is known of why its peer is lost, if it is. */
       lossReason?: () => LossReason | undefined
       onViolation?: (error: ProtocolError) => void
+      /** Frames of it were what a session waited for. */
+      onWanted?: (taken: { ms: number; bytes: number }) => void
     }
   ) {
     super(init)
@@ -155,6 +161,7 @@ export class StreamChannel extends BaseChannel {
     })
     this.#forget = () => unfinished.end(reader)
     this.#onViolation = init.onViolation ?? (() => {})
+    this.#onWanted = init.onWanted ?? (() => {})
     takeBytes(stream, bytes => this.#read(bytes))
     stream.addEventListener('message', ({ data }) => {
       if (data instanceof Uint8Array) this.#read(data)
@@ -183,6 +190,13 @@ export class StreamChannel extends BaseChannel {
 
   get writtenAtMs(): number | undefined {
     return socketTimes.writeMs
+  }
+
+  wanted(): void {
+    const taken = { ms: this.#takenMs, bytes: this.#takenBytes }
+    this.#takenMs = 0
+    this.#takenBytes = 0
+    this.#onWanted(taken)
   }
 
   send(frame: Uint8Array): boolean {
@@ -257,8 +271,12 @@ export class StreamChannel extends BaseChannel {
   #take(frames: Iterable<Uint8Array>): void {
     try {
       for (const frame of frames) {
-        this.bytesReceived += frameLengthBytes(frame.byteLength) + frame.byteLength
+        const bytes = frameLengthBytes(frame.byteLength) + frame.byteLength
+        this.bytesReceived += bytes
+        const startMs = performance.now()
         this.deliver(frame)
+        this.#takenMs += performance.now() - startMs
+        this.#takenBytes += bytes
       }
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error

@@ -1,6 +1,6 @@
 /** What is told of connections that did not come about: handshakes that failed, and who was not admitted. Pure. */
 import type { PeerId } from '../base/ids.ts'
-import { refusalsToldMax } from './limits.ts'
+import { refusalsToldMax } from './membership-limits.ts'
 import type { HandshakeFailure } from './noise.ts'
 
 /** What is said of the first handshake of each kind that fails. */

@@ -8,6 +8,7 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '../base/ids.ts'
 import { type Protocol, protocolIds, revisionOf } from '../base/protocol.ts'
+import { messagesOf } from '../base/reason.ts'
 import { type LossReason, PeerLostError, ProtocolError } from '../errors.ts'
 import { recordsMax } from '../limits.ts'
 import { type Admitting, admittingOf } from './admitting.ts'
@@ -22,6 +23,7 @@ import type { LinkTraffic } from './liveness.ts'
 import type { HandshakeFailure } from './noise.ts'
 import { createNode, dhtProtocol, type Node, startNode, stopNode } from './node.ts'
 import type { LanTcp } from './tcp-transport.ts'
+import { ReadingService } from './reading-service.ts'
 import { socketOf, Traffic } from './traffic.ts'
 import { UnfinishedFrames } from './unfinished.ts'
 
@@ -48,6 +50,7 @@ export class Host implements Links {
   readonly #inbound = new InboundChannels()
   readonly #channels = new Set<StreamChannel>()
   readonly #unfinished = new UnfinishedFrames()
+  readonly #reading = new ReadingService()
   readonly #connected = new Set<PeerId>()
   readonly #traffic = new Map<PeerId, Traffic>()
   /** How peers that are not connected any more were lost, where that was not a plain close. */
@@ -359,7 +362,8 @@ export class Host implements Links {
       frameBytesMax,
       unfinished: this.#unfinished,
       lossReason: () => this.#losses.get(peer),
-      onViolation: () => this.#init.onViolation?.(peer, 'bad frame')
+      onViolation: () => this.#init.onViolation?.(peer, 'bad frame'),
+      onWanted: taken => this.#reading.wanted(peer, taken)
     })
     if (!channel.closed) {
       this.#channels.add(channel)
@@ -413,6 +417,7 @@ export class Host implements Links {
       this.#traffic.set(peer, traffic)
     }
     traffic.opened(connection)
+    this.#reading.opened(peer, connection)
     this.#losses.delete(peer)
     if (!this.#connected.has(peer)) {
       this.#connected.add(peer)
@@ -432,13 +437,6 @@ export class Host implements Links {
     this.#inbound.forget(peer)
     this.#init.onDisconnect?.(peer)
   }
-}
-
-/** Of an error and of all that it is made of. */
-function messagesOf(error: unknown): string[] {
-  if (!(error instanceof Error)) return [String(error)]
-  const inner = error instanceof AggregateError ? error.errors : error.cause === undefined ? [] : [error.cause]
-  return [error.message, ...inner.flatMap(messagesOf)]
 }
 
 function peerIdFromText(peer: PeerId): Libp2pPeerId {

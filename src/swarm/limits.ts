@@ -36,6 +36,31 @@ export const channelCloseMs = 5_000
  */
 export const channelsInBurstMax = 1_024
 export const channelsInPerSecondMax = 256
+/**
+ * Part of the loop's time that what one peer sends may take while sessions of others run here, beyond what its own sessions need; so much at once; and what is
+ * remembered of more than that. A part of 6 % is a thousand frames a second at 60 µs each, and where four drivers share a head with one
+ * that floods it leaves them nine tenths of their speed.
+ */
+export const loopShareRatio = 0.04
+export const loopBurstMs = 300
+export const loopDebtMaxMs = 1_000
+/** Sessions of others run where a frame was of use to one within this time. */
+export const loopOthersMs = 1_000
+/** Whoever has to wait is read again after this at the latest: it is not silent (`aliveLateMs`), nor unseen where it hangs up. */
+export const loopPauseMaxMs = 300
+/**
+ * What a session needs is worth so many times the time in which its frames were acted upon, for what came before that (deciphering, opening its stream) and
+ * promises after it, and the time in which its bytes are deciphered, of which a Raspberry Pi has 100 to 200 MB a second.
+ */
+export const loopWantedFactor = 3
+export const loopWantedBytesPerMs = 50_000
+/**
+ * Bytes that cost what a ms of the loop does, beside the time in which they are read: the memory that they pass through is collected by other threads.
+ * Under 4 MiB entries for a shelf without end those took 0.3 of a processor of each stage, at 12 MB/s.
+ */
+export const loopBytesPerMs = 100_000
+/** Peers of which that is known: all that are connected, and those that were. */
+export const loopPeersMax = 1_024
 /** Outbound channels per protocol and connection: as many as sessions may pass one hop, with room. */
 export const channelsOutMax = 1024
 
@@ -229,6 +254,12 @@ export const recordsFrameBytesMax = 64 << 10
 /** Records per second that one neighbour may send, and in one go when it connects. A signature check takes 0.1 ms. */
 export const recordsPerSecondMax = 256
 export const recordsBurstMax = 2048
+/**
+ * Records of one peer that are believed and passed on, at once and per second; of more the newest follows. What changes with a session (its load) changes for
+ * placement only over seconds, and each record costs everybody a signature check, a look at placement and a frame to each neighbour.
+ */
+export const recordChangesBurstMax = 8
+export const recordChangesPerSecondMax = 4
 /** The records decider looks at the time this often. */
 export const recordsTickMs = 250
 /** A record with other addresses goes to the DHT at most this often: pushes are what makes records fast. */
@@ -417,33 +448,3 @@ export const memoryLimitFileBytesMax = 4 << 20
 export const ownFileBytesMax = 4096
 /** A swarm file has three short fields. */
 export const swarmFileBytesMax = 4096
-/** `member.json`: two keys, a certificate of three grants, and eight secrets at most. */
-export const memberFileBytesMax = 64 * 1_024
-/** Key files of an authority or a deputy: as that. */
-export const authorityFileBytesMax = 64 * 1_024
-/** What is known of members: 4,096 certificates of some 500 bytes, and as many statements. */
-export const ledgerFileBytesMax = 64 * 1_024 * 1_024
-/** How often certificates of those who are connected are looked at, since they end by themselves. */
-export const membershipLookMs = 1_000
-/** How often what time it is goes to disk: a machine without a clock chip starts from there, at most so far behind. */
-export const membershipKeepMs = 10 * 60_000
-/** Channels about members that one peer may have open here: one, and one that it opens anew. */
-export const trustChannelsMax = 2
-/** Items of 256 KiB in one frame, or the names of 8,192 items, with room for what is around them. */
-export const trustFrameBytesMax = 512 * 1_024
-/** Frames that one end of an admission reads at most: it takes five for both. */
-export const admissionFramesMax = 4
-/**
- * Frames about members of one peer, at once and per second: all that can be known takes 128 frames, and each may cost a signature check of 0.1 ms for
- * nothing. News come one by one, a revocation a day.
- */
-export const trustFramesBurstMax = 192
-export const trustFramesPerSecondMax = 16
-/** How long who has been refused has to read why, before the connection ends: a round trip of a slow radio. */
-export const admissionPartingMs = 300
-/** Records that wait for a certificate: as many as neighbours tell of at once; one that is lost comes again within a third of its life. */
-export const awaitedRecordsMax = 64
-/** Peers that were not admitted of whom status tells: the last few, since anybody can come to the door. */
-export const refusalsToldMax = 8
-/** How soon what is new of members is on disk: what comes together is written once, and a command that reads it finds it. */
-export const membershipWriteMs = 100

@@ -27,6 +27,11 @@ export interface Channel {
   readonly writtenAtMs?: number | undefined
 
   /**
+   * The frames that came so far were asked for, or what a session waited for: the time that they took is no offence of their sender.
+   * @default nobody counts it
+   */
+  wanted?(): void
+  /**
    * Queues one frame. The bytes must not be changed afterwards. Returns false when the sender should wait for
    * `ready()` before it sends more; the frame is queued all the same. After close or abort it is dropped.
    */

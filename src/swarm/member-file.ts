@@ -9,7 +9,7 @@ import { readStored, readStoredText } from '../disk/files.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { InvalidMembershipError } from '../errors.ts'
 import type { EpochSecret } from '../trust/epochs.ts'
-import { ledgerFileBytesMax, memberFileBytesMax } from './limits.ts'
+import { ledgerFileBytesMax, memberFileBytesMax } from './membership-limits.ts'
 
 /** The public part of a swarm with members. */
 export interface MembersConfig {

@@ -20,8 +20,8 @@ import type { Role } from '../trust/roles.ts'
 import { TrustedTime } from '../trust/time.ts'
 import { AttestationService } from './attestation-service.ts'
 import { GuardedLinks } from './guarded-links.ts'
+import { congestedMs } from './limits.ts'
 import {
-  congestedMs,
   membershipKeepMs,
   membershipLookMs,
   membershipWriteMs,
@@ -29,7 +29,7 @@ import {
   trustFrameBytesMax,
   trustFramesBurstMax,
   trustFramesPerSecondMax
-} from './limits.ts'
+} from './membership-limits.ts'
 import type { Channel, Links } from './links.ts'
 import { withinRoles } from './member-roles.ts'
 import type { SwarmRecord } from './record.ts'

@@ -6,7 +6,8 @@ import { congestedMs, neighboursMax, recordsTickMs } from './limits.ts'
 import type { Channel, Links } from './links.ts'
 import { NeighboursService } from './neighbours-service.ts'
 import { peerHint, type RecordContent } from './record.ts'
-import type { Records, RecordsEffect, RecordsEvent } from './records.ts'
+import type { Records } from './records.ts'
+import type { RecordsEffect, RecordsEvent } from './records-event.ts'
 import { recordsChannelFrameBytesMax } from './records-frame.ts'
 
 export const recordsProtocol: Protocol = { name: '/skein/records', revisions: ['1.2.0', '1.1.0', '1.0.0'] }

@@ -16,6 +16,8 @@ import { type LiveRecord, LiveRecords, type Place } from './live-records.ts'
 import { OwnLife } from './own-life.ts'
 import { Publishing } from './publishing.ts'
 import { RecordCredits } from './record-credits.ts'
+import { RecordPace } from './record-pace.ts'
+import type { RecordsEffect, RecordsEvent } from './records-event.ts'
 import {
   encodePayload,
   encodeRecord,
@@ -24,43 +26,6 @@ import {
   type SwarmRecord,
   type UnverifiedRecord
 } from './record.ts'
-
-export type RecordsEvent =
-  /** This peer has something to say of itself, perhaps the same as before. */
-  | { readonly kind: 'announce'; readonly content: RecordContent; readonly wallMs: number }
-  /** This peer stops: a goodbye goes out, and nothing after it. */
-  | { readonly kind: 'leave'; readonly wallMs: number }
-  /** A records channel with a peer is open, or closed. */
-  | { readonly kind: 'opened'; readonly peer: PeerId }
-  | { readonly kind: 'closed'; readonly peer: PeerId }
-  /** A neighbour says that it does not hear this peer, or hears it again: until then it is none for others. */
-  | { readonly kind: 'unheard'; readonly peer: PeerId; readonly isUnheard: boolean; readonly wallMs: number }
-  /** A frame came on a peer's records channel. */
-  | { readonly kind: 'frame'; readonly peer: PeerId; readonly frame: Uint8Array }
-  /** A value of the DHT passed {@link Records.refusal}. */
-  | { readonly kind: 'value'; readonly value: Uint8Array }
-  /** Who is a member has changed. */
-  | { readonly kind: 'members' }
-  | { readonly kind: 'tick'; readonly wallMs: number }
-
-export type RecordsEffect =
-  | { readonly kind: 'send'; readonly peer: PeerId; readonly frame: Uint8Array }
-  /** Put the own record into the DHT. */
-  | { readonly kind: 'publish'; readonly value: Uint8Array }
-  /** Keep the own seq across restarts. */
-  | { readonly kind: 'persist'; readonly seq: number }
-  | { readonly kind: 'join'; readonly peer: PeerId }
-  | { readonly kind: 'leave'; readonly peer: PeerId }
-  /** A record is new; after `join` when both are. */
-  | { readonly kind: 'record'; readonly peer: PeerId }
-  /** A live peer is worth a connection: a peer that is connected here names it as its neighbour. Told once, and at its records. */
-  | { readonly kind: 'linked'; readonly peer: PeerId }
-  /** Another process has this peer's identity now; this one `yields` where it is the younger, and says nothing any more. */
-  | { readonly kind: 'twin'; readonly addresses: readonly Uint8Array[]; readonly yields: boolean }
-  /** Another process made a record of this very peer, and has not heard of this one: it is of the past, or at these addresses now. */
-  | { readonly kind: 'namesake'; readonly addresses: readonly Uint8Array[] }
-  /** A neighbour sent what the protocol forbids; what it sent was dropped. */
-  | { readonly kind: 'violation'; readonly peer: PeerId; readonly violation: string; readonly message: string }
 
 /** A live record as the rest of the house sees it. */
 export interface KnownRecord {
@@ -71,6 +36,13 @@ export interface KnownRecord {
   readonly connected: boolean
   /** It is or was connected, or a connected peer names it as its neighbour; who else is known is so by hearsay. */
   readonly linked: boolean
+}
+
+/** One that may be believed, and who sent it; undefined where that was the DHT. */
+interface NewRecord {
+  readonly record: SwarmRecord
+  readonly value: Uint8Array
+  readonly from: PeerId | undefined
 }
 
 export interface RecordsInit {
@@ -105,6 +77,7 @@ export class Records {
   #announcedMs = 0
   readonly #publishing = new Publishing()
   readonly #awaited = new AwaitedRecords()
+  readonly #pace = new RecordPace<NewRecord>()
   #left = false
   readonly #life: OwnLife | undefined
 
@@ -321,8 +294,16 @@ export class Records {
     }
     const { peer, seq } = record
     if (peer === this.#init.self) return this.#heardOwn(record, nowMs)
-    const before = this.#live.get(peer)
     this.#mark(peer, seq)
+    const came = { record, value: new Uint8Array(value), from }
+    if (record.ttlMs === 0) this.#pace.drop(peer)
+    else if (this.#live.has(peer) && !this.#pace.take(peer, came, nowMs)) return []
+    return this.#believe(came, place, nowMs)
+  }
+
+  #believe({ record, value, from }: NewRecord, place: Place, nowMs: number): RecordsEffect[] {
+    const { peer } = record
+    const before = this.#live.get(peer)
     const effects: RecordsEffect[] = []
     if (record.ttlMs === 0) {
       if (this.#live.delete(peer)) effects.push({ kind: 'leave', peer })
@@ -330,7 +311,7 @@ export class Records {
       if (place.victim !== undefined && this.#live.delete(place.victim)) {
         effects.push({ kind: 'leave', peer: place.victim })
       }
-      const live = { record, value: new Uint8Array(value), receivedMs: nowMs, via: before?.via ?? from }
+      const live = { record, value, receivedMs: nowMs, via: before?.via ?? from }
       const linked = this.#linkedBy(() => this.#live.set(peer, live), peer)
       if (before === undefined) effects.push({ kind: 'join', peer })
       effects.push({ kind: 'record', peer }, ...linked)
@@ -416,6 +397,9 @@ export class Records {
       if (peer === this.#init.self || nowMs - receivedMs <= record.ttlMs) continue
       this.#live.delete(peer)
       effects.push({ kind: 'leave', peer })
+    }
+    for (const came of this.#pace.due(nowMs)) {
+      if (this.#live.has(came.record.peer)) effects.push(...this.#believe(came, { victim: undefined }, nowMs))
     }
     if (this.#content !== undefined && !this.#left) {
       if (nowMs - this.#announcedMs >= recordTtlMs / 3) effects.push(...this.#announce(recordTtlMs, nowMs, wallMs))

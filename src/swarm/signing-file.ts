@@ -10,7 +10,7 @@ import { InvalidKeyError } from '../errors.ts'
 import { type KeyText, keyText } from '../trust/keys.ts'
 import { type SigningKey, signingKey } from '../trust/signing-key.ts'
 import { readAuthorityFile } from './authority-file.ts'
-import { authorityFileBytesMax } from './limits.ts'
+import { authorityFileBytesMax } from './membership-limits.ts'
 
 /** What a signing key was made into. */
 export interface SigningKeyFiles {

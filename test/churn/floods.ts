@@ -43,6 +43,7 @@ const { say, sayJson } = telling(flags.json)
 const drivers = 4
 /** What the issue asks for: honest sessions keep so much of their speed. */
 const keptMin = 0.8
+const roomBytes = 64 << 20
 /** Between two measurements: what the last one left is gone, or has come. */
 const settleMs = 1_000
 const options = { maxTokens: 60, temperature: 0.7 }
@@ -127,7 +128,8 @@ async function main(): Promise<number> {
   const model = await shippedModel(at('driver-0'))
   const { layers, hidden } = model.manifest.config
   const cut = layers >> 1
-  const memory = String(Math.max(...skein.splitBudgets(model, 2)))
+  // Room for all that honest drivers ask at a time, so that what they wait for is the flood's doing.
+  const memory = String(Math.max(...skein.splitBudgets(model, 2)) + roomBytes)
   const ranges = [
     { start: 0, end: cut },
     { start: cut, end: layers }

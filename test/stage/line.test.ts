@@ -109,6 +109,18 @@ const sent = (seen: readonly Seen[], channel: ChannelId): Frame[] =>
   seen.flatMap(effect => (effect.kind === 'send' && effect.channel === channel ? [effect.frame] : []))
 const kinds = (seen: readonly Seen[]): string[] => seen.map(({ kind }) => kind)
 
+describe('a driver that takes all seats and waits for more', () => {
+  test('keeps nobody out for a moment who has fewer', () => {
+    const line = new Line(4)
+    for (let n = 0; n < 12; n++) line.comes(n, 'F')
+    expect(line.open.size).toBe(4)
+    line.comes(100, 'E')
+    expect(line.open).toContain(line.seat(100, 'E'))
+    line.comes(101, 'G')
+    expect(line.open).toContain(line.seat(101, 'G'))
+  })
+})
+
 describe('S29: a session that finds no room', () => {
   test('waits where its terms say so: with nothing reserved, no stream opened, and its steps kept', () => {
     const line = new Line(1)

@@ -10,7 +10,7 @@ import type { PeerId } from '../../src/base/ids.ts'
 import { initMembers, inviteMember, joinSwarm } from '../../src/peer/enrolment.ts'
 import { keepItems } from '../../src/peer/known-members.ts'
 import { revokeMember } from '../../src/peer/revoking.ts'
-import { membershipWriteMs } from '../../src/swarm/limits.ts'
+import { membershipWriteMs } from '../../src/swarm/membership-limits.ts'
 import { createSwarm } from '../../src/swarm/service.ts'
 import type { Swarm } from '../../src/swarm/swarm.ts'
 

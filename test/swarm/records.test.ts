@@ -9,6 +9,8 @@ import {
   publishMs,
   publishRefreshMs,
   recordBytesMax,
+  recordChangesBurstMax,
+  recordChangesPerSecondMax,
   recordMarksMax,
   connectionsMax,
   recordsBurstMax,
@@ -31,7 +33,8 @@ import {
   type SwarmRecord
 } from '../../src/swarm/record.ts'
 import { rttOfStep } from '../../src/swarm/round-trips.ts'
-import { Records, type RecordsEffect } from '../../src/swarm/records.ts'
+import { Records } from '../../src/swarm/records.ts'
+import type { RecordsEffect } from '../../src/swarm/records-event.ts'
 import { encodeRecordsFrame } from '../../src/swarm/records-frame.ts'
 
 /** Peer ids with keys that are numbers: what they sign is checked by `verify` without any cryptography. */
@@ -114,6 +117,38 @@ const others = (records: Records): PeerId[] =>
     .known()
     .map(known => known.record.peer)
     .filter(id => id !== self)
+
+describe('records of one peer that never end', () => {
+  it('R27: are passed on a few times a second, and the newest always is', () => {
+    const records = decider()
+    for (const each of [b, c]) records.handle({ kind: 'opened', peer: each }, 0)
+    let [passed, last] = [0, -1]
+    const note = (effects: readonly RecordsEffect[]): void => {
+      passed += sentTo(effects).filter(to => to === c).length
+    }
+    for (let ms = 0; ms < 10_000; ms += 10) {
+      note(records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 1 + ms)) }, ms))
+      last = 1 + ms
+      if (ms % recordsTickMs === 0) note(records.handle({ kind: 'tick', wallMs: ms }, ms))
+    }
+    expect(passed).toBeLessThanOrEqual(recordChangesBurstMax + 10 * recordChangesPerSecondMax)
+    records.handle({ kind: 'tick', wallMs: 10_250 }, 10_250)
+    expect(records.get(b)?.seq).toBe(last)
+  })
+
+  it('R27: end with a goodbye that never waits, and nothing that waited comes after it', () => {
+    const records = decider()
+    for (const each of [b, c]) records.handle({ kind: 'opened', peer: each }, 0)
+    for (let seq = 1; seq <= 20; seq++) records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, seq)) }, 0)
+    const effects = records.handle({ kind: 'frame', peer: b, frame: frame(signed(b, 21, { ttlMs: 0 })) }, 0)
+    expect(kindsOf(effects)).toContain('leave')
+    expect(sentTo(effects)).toContain(c)
+    for (let ms = recordsTickMs; ms < 5_000; ms += recordsTickMs) {
+      expect(kindsOf(records.handle({ kind: 'tick', wallMs: ms }, ms))).not.toContain('join')
+    }
+    expect(others(records)).toEqual([])
+  })
+})
 
 describe('a record', () => {
   it('R16: says round trips to neighbours in steps, and none where there are none', () => {
