@@ -1122,6 +1122,7 @@ export interface KeptHead {
   cache?: KeptCache
   penalties?: KeptPenalties
   filters?: KeptFilters
+  grammar?: KeptGrammar
 }
 
 export namespace KeptHead {
@@ -1199,6 +1200,11 @@ export namespace KeptHead {
         if (obj.filters != null) {
           w.uint32(106)
           KeptFilters.codec().encode(obj.filters, w)
+        }
+
+        if (obj.grammar != null) {
+          w.uint32(114)
+          KeptGrammar.codec().encode(obj.grammar, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -1283,6 +1289,12 @@ export namespace KeptHead {
             case 13: {
               obj.filters = KeptFilters.codec().decode(reader, reader.uint32(), {
                 limits: opts.limits?.filters
+              })
+              break
+            }
+            case 14: {
+              obj.grammar = KeptGrammar.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.grammar
               })
               break
             }
@@ -1404,6 +1416,13 @@ export namespace KeptHead {
 
               break
             }
+            case 14: {
+              yield * KeptGrammar.codec().stream(reader, reader.uint32(), `${prefix}.grammar`, {
+                limits: opts.limits?.grammar
+              })
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -1519,6 +1538,21 @@ export namespace KeptHead {
     value: number
   }
 
+  export interface KeptHeadGrammarSpecFieldEvent {
+    field: '$.grammar.spec'
+    value: string
+  }
+
+  export interface KeptHeadGrammarTopPFieldEvent {
+    field: '$.grammar.topP'
+    value: number
+  }
+
+  export interface KeptHeadGrammarAfterFieldEvent {
+    field: '$.grammar.after'
+    value: number
+  }
+
   export function encode (obj: Partial<KeptHead>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, KeptHead.codec())
   }
@@ -1527,7 +1561,7 @@ export namespace KeptHead {
     return decodeMessage(buf, KeptHead.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent | KeptHeadCacheTypeFieldEvent | KeptHeadCacheTopPFieldEvent | KeptHeadPenaltiesPresenceFieldEvent | KeptHeadPenaltiesFrequencyFieldEvent | KeptHeadPenaltiesRepetitionFieldEvent | KeptHeadPenaltiesTopPFieldEvent | KeptHeadFiltersMinPFieldEvent | KeptHeadFiltersLogitBiasIdFieldEvent | KeptHeadFiltersLogitBiasBiasFieldEvent | KeptHeadFiltersTopPFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptHead>): Generator<KeptHeadRunFieldEvent | KeptHeadModelFieldEvent | KeptHeadPromptIdsFieldEvent | KeptHeadTemperatureFieldEvent | KeptHeadTopPFieldEvent | KeptHeadTopKFieldEvent | KeptHeadSeedFieldEvent | KeptHeadMaxTokensFieldEvent | KeptHeadTtlMsFieldEvent | KeptHeadClassesFieldEvent | KeptHeadCacheTypeFieldEvent | KeptHeadCacheTopPFieldEvent | KeptHeadPenaltiesPresenceFieldEvent | KeptHeadPenaltiesFrequencyFieldEvent | KeptHeadPenaltiesRepetitionFieldEvent | KeptHeadPenaltiesTopPFieldEvent | KeptHeadFiltersMinPFieldEvent | KeptHeadFiltersLogitBiasIdFieldEvent | KeptHeadFiltersLogitBiasBiasFieldEvent | KeptHeadFiltersTopPFieldEvent | KeptHeadGrammarSpecFieldEvent | KeptHeadGrammarTopPFieldEvent | KeptHeadGrammarAfterFieldEvent> {
     return streamMessage(buf, KeptHead.codec(), opts)
   }
 }
@@ -2076,6 +2110,140 @@ export namespace KeptBias {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptBias>): Generator<KeptBiasIdFieldEvent | KeptBiasBiasFieldEvent> {
     return streamMessage(buf, KeptBias.codec(), opts)
+  }
+}
+
+export interface KeptGrammar {
+  spec: string
+  topP: number
+  after?: number
+}
+
+export namespace KeptGrammar {
+  let _codec: Codec<KeptGrammar>
+
+  export const codec = (): Codec<KeptGrammar> => {
+    if (_codec == null) {
+      _codec = message<KeptGrammar>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.spec != null && obj.spec !== '')) {
+          w.uint32(10)
+          w.string(obj.spec)
+        }
+
+        if ((obj.topP != null && obj.topP !== 0)) {
+          w.uint32(17)
+          w.double(obj.topP)
+        }
+
+        if (obj.after != null) {
+          w.uint32(24)
+          w.uint32(obj.after)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          spec: '',
+          topP: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.spec = reader.string()
+              break
+            }
+            case 2: {
+              obj.topP = reader.double()
+              break
+            }
+            case 3: {
+              obj.after = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.spec`,
+                value: reader.string()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.topP`,
+                value: reader.double()
+              }
+              break
+            }
+            case 3: {
+              yield {
+                field: `${prefix}.after`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface KeptGrammarSpecFieldEvent {
+    field: '$.spec'
+    value: string
+  }
+
+  export interface KeptGrammarTopPFieldEvent {
+    field: '$.topP'
+    value: number
+  }
+
+  export interface KeptGrammarAfterFieldEvent {
+    field: '$.after'
+    value: number
+  }
+
+  export function encode (obj: Partial<KeptGrammar>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, KeptGrammar.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptGrammar>): KeptGrammar {
+    return decodeMessage(buf, KeptGrammar.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptGrammar>): Generator<KeptGrammarSpecFieldEvent | KeptGrammarTopPFieldEvent | KeptGrammarAfterFieldEvent> {
+    return streamMessage(buf, KeptGrammar.codec(), opts)
   }
 }
 

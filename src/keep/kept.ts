@@ -30,6 +30,8 @@ export interface KeptQuestion {
   }
   /** In what its hops hold keys and values. @default `f32` */
   readonly cache?: CacheType | undefined
+  /** What the answer must be, as JSON; `after`: it begins behind this token of the answer. @default anything */
+  readonly grammar?: { readonly spec: string; readonly after?: number | undefined } | undefined
   /** Tokens of the whole answer at most. */
   readonly maxTokens: number
   /** How long it is kept after each put. */
@@ -61,14 +63,14 @@ const stops: readonly KeptStop[] = [undefined, 'eos', 'length']
 /** The bytes of part 0. `run`: {@link runBytes} random bytes, one value per answer. */
 export function packHead(
   run: Uint8Array,
-  { model, promptIds, sampling, classes, cache = usualCache, ...rest }: KeptQuestion
+  { model, promptIds, sampling, classes, cache = usualCache, grammar, ...rest }: KeptQuestion
 ): Uint8Array {
   const type = cacheTypes.indexOf(cache)
   const head = {
     run: run as Uint8Array<ArrayBuffer>,
     model: hexToBytes(model) as Uint8Array<ArrayBuffer>,
     promptIds: packIds(promptIds),
-    ...samplingToWire(sampling, type),
+    ...termsToWire(sampling, type, grammar),
     classes: [...classes],
     ...rest
   }
@@ -76,19 +78,22 @@ export function packHead(
 }
 
 /** With the session's topP where nobody looks for it who does not know all that the session has. */
-function samplingToWire(sampling: KeptQuestion['sampling'], type: number) {
+function termsToWire(sampling: KeptQuestion['sampling'], type: number, grammar: KeptQuestion['grammar']) {
   const { temperature, topP, topK, seed } = sampling
   const { presencePenalty: presence = 0, frequencyPenalty: frequency = 0, repetitionPenalty: repetition = 0 } = sampling
   const isPenalised = presence !== 0 || frequency !== 0 || repetition !== 0
   const { minP = 0 } = sampling
   const logitBias = Object.entries(sampling.logitBias ?? {}).map(([id, bias]) => ({ id: Number(id), bias }))
   const isFiltered = minP !== 0 || logitBias.length > 0
-  const plain = { temperature, topP: type === 0 && !isPenalised && !isFiltered ? topP : 0, topK, seed }
+  // Of those that there are, in the order in which Skein came to know of them, the last one has it.
+  const has = [true, type !== 0, isPenalised, isFiltered, grammar !== undefined]
+  const topPAt = (place: number): number => (has.lastIndexOf(true) === place ? topP : 0)
   return {
-    ...plain,
-    ...(type === 0 ? {} : { cache: { type, topP: isPenalised || isFiltered ? 0 : topP } }),
-    ...(isPenalised ? { penalties: { presence, frequency, repetition, topP: isFiltered ? 0 : topP } } : {}),
-    ...(isFiltered ? { filters: { minP, logitBias, topP } } : {})
+    ...{ temperature, topP: topPAt(0), topK, seed },
+    ...(type === 0 ? {} : { cache: { type, topP: topPAt(1) } }),
+    ...(isPenalised ? { penalties: { presence, frequency, repetition, topP: topPAt(2) } } : {}),
+    ...(isFiltered ? { filters: { minP, logitBias, topP: topPAt(3) } } : {}),
+    ...(grammar === undefined ? {} : { grammar: { ...grammar, topP: topPAt(4) } })
   }
 }
 
@@ -103,7 +108,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
     filters: { logitBias: keptBiasesMax }
   })
   const { type } = head.cache ?? { type: 0 }
-  const { topP } = head.filters ?? head.penalties ?? head.cache ?? head
+  const { topP } = head.grammar ?? head.filters ?? head.penalties ?? head.cache ?? head
   const filters = filtersOf(head.filters)
   const { presence = 0, frequency = 0, repetition = 0 } = head.penalties ?? {}
   const penalties =
@@ -136,6 +141,7 @@ export function unpackHead(bytes: Uint8Array): { readonly run: Uint8Array; reado
       promptIds: ids,
       sampling: { temperature, topP, topK, seed, ...penalties, ...filters },
       ...(cache === usualCache ? {} : { cache }),
+      ...(head.grammar == null ? {} : { grammar: grammarOf(head.grammar) }),
       maxTokens,
       ttlMs,
       classes
@@ -150,6 +156,15 @@ function filtersOf(filters: KeptHead['filters']): Pick<KeptQuestion['sampling'],
     ...(minP === 0 ? {} : { minP }),
     ...(logitBias.length === 0 ? {} : { logitBias: Object.fromEntries(logitBias.map(({ id, bias }) => [id, bias])) })
   }
+}
+
+function grammarOf({ spec, after }: NonNullable<KeptHead['grammar']>): NonNullable<KeptQuestion['grammar']> {
+  try {
+    JSON.parse(spec)
+  } catch {
+    throw new ProtocolError('what was kept has a grammar that is no JSON')
+  }
+  return { spec, ...(after == null ? {} : { after }) }
 }
 
 /** All numbers of them. */

@@ -16,8 +16,8 @@ export type GrammarSpec =
   | { readonly kind: 'sequence'; readonly of: readonly GrammarSpec[] }
   /** One of them. */
   | { readonly kind: 'either'; readonly of: readonly GrammarSpec[] }
-  /** `min` to `max` of them, one after the other. */
-  | { readonly kind: 'times'; readonly of: GrammarSpec; readonly min: number; readonly max: number }
+  /** `min` to `max` of them, one after the other; without `max` as many as one likes. */
+  | { readonly kind: 'times'; readonly of: GrammarSpec; readonly min: number; readonly max?: number | undefined }
   /** What fits, unless one of these texts comes within it. Neither this nor `plain` may stand within it. */
   | { readonly kind: 'without'; readonly of: GrammarSpec; readonly texts: readonly string[] }
   /**

@@ -63,7 +63,9 @@ function syntaxOf(spec: GrammarSpec, rules: Rules, path: string, isWatched: bool
     case 'either':
       return either(...each(spec.of))
     case 'times': {
-      const { of, min, max } = spec
+      const { of, min } = spec
+      // What was kept as JSON has null for a bound that is infinite.
+      const max = spec.max ?? Number.POSITIVE_INFINITY
       if (!Number.isSafeInteger(min) || min < 0 || !(max >= min)) {
         throw new InvalidOptionError(`${path}min and max must be whole numbers, and max not below min`)
       }

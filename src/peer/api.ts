@@ -228,8 +228,7 @@ export interface GenerateOptions extends Partial<Omit<Sampling, 'promptTokens' |
   scrub?: boolean
   /**
    * What the answer must be: no token is drawn that this does not allow, and it ends where it is whole. An answer that its length ends
-   * first (`maxTokens`) is the beginning of one. Only peers that know how are asked; with `session` it is refused, since nobody else
-   * could go on with it.
+   * first (`maxTokens`) is the beginning of one. Only peers that know how are asked. With `session` it is kept, too.
    * @default anything
    */
   grammar?: GrammarSpec

@@ -12,6 +12,7 @@ import { keyFileBytes, readKeyFile } from '../keep/key-file.ts'
 import { createKeepService, type FoundSession, type KeepService, type SessionName } from '../keep/service.ts'
 import { keepTtlMaxMs } from '../keep/limits.ts'
 import { keepNameCharsMax, keepTtlDefaultMs, keepTtlMinMs } from './limits.ts'
+import type { GrammarSpec } from '../model/grammar-spec.ts'
 import type { SessionKeep } from '../session/parts.ts'
 import { loadIdentity } from '../swarm/identity.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
@@ -35,6 +36,23 @@ export interface KeptSessionInit extends KeptSessionName {
    * @default an hour
    */
   ttlMs?: number
+}
+
+/** What a session that is kept is of. */
+interface KeptOf {
+  readonly model: ModelId
+  /** The version under which it was found when it is resumed; 0 for a new one. */
+  readonly after: number
+  /** [layers] the numeric class of each layer; none before the first route. */
+  readonly classes: () => readonly string[]
+  /** What the answer must be. @default anything */
+  readonly grammar?: GrammarSpec | undefined
+}
+
+/** A session that was found; `thoughtsEnd` as in a session's content. */
+export type ResumableSession = Omit<FoundSession, 'grammar'> & {
+  readonly grammar?: GrammarSpec
+  readonly thoughtsEnd?: number | undefined
 }
 
 export class KeptSessions {
@@ -71,23 +89,19 @@ export class KeptSessions {
   /**
    * Makes a session kept.
    *
-   * @param after the version under which it was found when it is resumed; 0 for a new one.
-   * @param classes the numeric class of each layer; none before the first route.
    * @throws {InvalidOptionError} {InvalidKeyError}
    */
-  async keep(
-    session: KeptSessionInit,
-    { model, after, classes }: { model: ModelId; after: number; classes: () => readonly string[] }
-  ): Promise<SessionKeep> {
+  async keep(session: KeptSessionInit, { model, after, classes, grammar }: KeptOf): Promise<SessionKeep> {
     const { ttlMs = keepTtlDefaultMs } = session
     if (!(Number.isSafeInteger(ttlMs) && ttlMs >= keepTtlMinMs && ttlMs <= keepTtlMaxMs)) {
       throw new InvalidOptionError(`a session is kept for ${keepTtlMinMs} to ${keepTtlMaxMs} ms, not ${ttlMs}`)
     }
     const named = await this.#named(session)
     const open = typeof session.key === 'string' ? await openToAll('session key', session.key) : undefined
-    return ({ ids, exact, ...content }, onWarning) => {
+    return ({ ids, exact, thoughtsEnd, ...content }, onWarning) => {
       if (open !== undefined) onWarning(open)
-      const question = { ...content, model, ttlMs, classes: classes() }
+      const form = grammar && { grammar: { spec: JSON.stringify(grammar), after: thoughtsEnd } }
+      const question = { ...content, ...form, model, ttlMs, classes: classes() }
       const keeper = this.#service.keep(named, { question, ids, exact, after }, onWarning)
       return {
         routed: () => keeper.routed(classes()),
@@ -99,8 +113,12 @@ export class KeptSessions {
   }
 
   /** @throws {InvalidOptionError} {InvalidKeyError} {UnknownSessionError} @throws the signal's reason. */
-  async find(session: KeptSessionName, { signal }: { signal: AbortSignal }): Promise<FoundSession> {
-    return this.#service.find(await this.#named(session), { signal })
+  async find(session: KeptSessionName, { signal }: { signal: AbortSignal }): Promise<ResumableSession> {
+    const { grammar, ...found } = await this.#service.find(await this.#named(session), { signal })
+    // It was sealed by who has the key, and is checked as any other one before a token is drawn.
+    return grammar === undefined
+      ? found
+      : { ...found, grammar: JSON.parse(grammar.spec) as GrammarSpec, thoughtsEnd: grammar.after }
   }
 
   /** How many peers had it. @throws {InvalidOptionError} {InvalidKeyError} @throws the signal's reason. */

@@ -171,9 +171,9 @@ export class OwnSessions {
     let admitted: Admitted | undefined
     const meeting = this.#meetingOf(model.id)
     const pin = new ClassPin(kept.classes)
-    const of = { model: model.id, after: kept.after, classes: () => pin.layerClasses ?? [] }
+    const of = { model: model.id, after: kept.after, classes: () => pin.layerClasses ?? [], grammar: asked.grammar }
     const keep = kept.session && (await this.#init.kept.keep(kept.session, of))
-    const grammar = await this.#grammarOf(model, asked.grammar, { signal, isKept: keep !== undefined })
+    const grammar = await this.#grammarOf(model, asked.grammar, { signal })
     const tokenizer = this.#tokenizerBeside(grammar, model)
     this.#answering++
     const key = Symbol(model.manifest.name)
@@ -238,13 +238,12 @@ export class OwnSessions {
   async #grammarOf(
     model: StoredModel,
     grammar: GrammarSpec | undefined,
-    { signal, isKept }: { readonly signal: AbortSignal; readonly isKept: boolean }
+    options: { readonly signal: AbortSignal }
   ): Promise<(Grammar & { close(): void }) | undefined> {
     if (grammar === undefined) return undefined
     const { grammars } = this.#init
     if (grammars === undefined) throw new InvalidOptionError('this peer has no grammars that an answer could follow')
-    if (isKept) throw new InvalidOptionError('an answer that follows a grammar cannot be kept with other peers')
-    return grammars.open({ ...this.#tokenizerOf(model), vocab: model.manifest.config.vocab }, grammar, { signal })
+    return grammars.open({ ...this.#tokenizerOf(model), vocab: model.manifest.config.vocab }, grammar, options)
   }
 
   /** @throws {NoRoomError} when no tokenizer can be had: then the grammar is let go of, too */

@@ -299,10 +299,11 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
       const found = await this.#kept.find(named, { signal })
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const cache = found.cache === undefined ? {} : { cache: found.cache }
+      const form = found.grammar === undefined ? {} : { grammar: found.grammar }
       const sampling = { ...found.sampling, ...(logprobs === undefined ? {} : { logprobs }) }
       const kept = { session, after: found.version, classes: found.classes }
       const wait = { ...asking, signal: AbortSignal.any([signal, asking.signal]), waitMs }
-      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...sampling }, kept, wait)
+      const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...sampling, ...form }, kept, wait)
       watcher.began(parts.model)
       return {
         parts,

@@ -24,6 +24,7 @@ import type { Sequence, SessionParts, Timed } from './parts.ts'
 import { Session } from './session.ts'
 import { stopAt } from './stop.ts'
 import { Trace, type TracedLap } from './trace.ts'
+import { thoughtsEnd } from './thinking.ts'
 
 const nobody: ReadonlySet<PeerId> = new Set()
 
@@ -81,7 +82,8 @@ export class Driver {
   readonly #ending: AbortSignal | undefined
   readonly #onEnding = (): void => this.#feed({ kind: 'cancel', message: (this.#ending!.reason as Error).message })
 
-  constructor(parts: SessionParts, { promptIds, begun, conversation }: Sequence, options: SessionOptions) {
+  constructor(parts: SessionParts, sequence: Sequence, options: SessionOptions) {
+    const { promptIds, begun } = sequence
     const { model, links, stages } = parts
     const { maxTokens, cache, sampling: asked } = settings(options, promptIds.length, model)
     const sampling = parts.grammar === undefined ? asked : { ...asked, masked: true }
@@ -90,7 +92,7 @@ export class Driver {
     const drawn = Math.max(1, maxTokens)
     this.#tokensMax = promptIds.length + maxTokens
     this.#promptTokens = promptIds.length
-    this.#thoughtsEnd = conversation?.thinking?.opened === true ? conversation.thinking.closeId : undefined
+    this.#thoughtsEnd = thoughtsEnd(sequence)
     this.#waitMs = options.waitMs
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock

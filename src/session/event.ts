@@ -94,6 +94,8 @@ export type SessionOutput =
       readonly answered: readonly number[] | undefined
       /** False when that may differ from the undisturbed answer. */
       readonly exact: boolean
+      /** As in a session's content. */
+      readonly thoughtsEnd?: number | undefined
     }
   /** What the model makes of the next tokens of the prompt, from its second one on. */
   | ({ readonly kind: 'scores' } & PromptScores)

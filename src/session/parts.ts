@@ -204,6 +204,8 @@ export interface SessionContent {
   readonly sampling: Sampling
   /** Tokens of the whole answer at most. */
   readonly maxTokens: number
+  /** The id that ends the thoughts which the prompt has opened: what the answer must be begins after it. */
+  readonly thoughtsEnd?: number | undefined
 }
 
 /** Begins to keep a session. `onWarning`: what goes wrong ends nothing. */
@@ -244,6 +246,8 @@ export interface BegunAnswer {
   readonly exact: boolean
   /** Why it has ended, when it has. */
   readonly stop: Stop | undefined
+  /** As in a session's content. */
+  readonly thoughtsEnd?: number | undefined
 }
 
 /** A conversation whose next message is asked for. */

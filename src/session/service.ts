@@ -21,6 +21,7 @@ import type {
   Timed
 } from './parts.ts'
 import { type AnswerWatcher, watched } from './watcher.ts'
+import { thoughtsEnd } from './thinking.ts'
 
 /** What whoever fetches what a session works with is told. */
 export interface Asking {
@@ -306,7 +307,7 @@ async function* along(
     if (sequence.replaced !== undefined) yield { kind: 'scrubbed', replaced: sequence.replaced, atMs }
     if (sequence.conversation !== undefined) yield { kind: 'conversation', prompt: sequence.conversation, atMs }
     // Before it waits for room: who keeps the session has it then, whatever becomes of this peer.
-    yield { kind: 'prompt', ids: promptIds, answered: begun?.ids, exact, atMs }
+    yield { kind: 'prompt', ids: promptIds, answered: begun?.ids, exact, thoughtsEnd: thoughtsEnd(sequence), atMs }
     if (stop !== undefined) {
       yield {
         kind: 'end',
@@ -337,9 +338,10 @@ async function* keep(
       if (output.kind === 'prompt') {
         if (keep !== undefined && options.maxTokens !== 0) {
           // Before there is a route, which may take long: the prompt at least is then not lost with this peer.
-          const { ids: promptIds, answered: ids = [], exact } = output
+          const { ids: promptIds, answered: ids = [], exact, thoughtsEnd } = output
           const { maxTokens, cache, sampling } = settings(options, promptIds.length, model)
-          keeper = keep({ promptIds, ids, exact, cache, sampling, maxTokens }, message => warnings.push(message))
+          const content = { promptIds, ids, exact, cache, sampling, maxTokens, thoughtsEnd }
+          keeper = keep(content, message => warnings.push(message))
         }
         yield output
         continue

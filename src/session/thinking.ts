@@ -1,5 +1,12 @@
 /** Which tokens of an answer are thoughts, where the model marks them. Pure. */
 import type { Thinking } from '../model/chat.ts'
+import type { Sequence } from './parts.ts'
+
+/** The id that ends the thoughts which the prompt of a session has opened: what its answer must be begins after it. Undefined where nothing has. */
+export function thoughtsEnd({ begun, conversation }: Pick<Sequence, 'begun' | 'conversation'>): number | undefined {
+  if (begun !== undefined) return begun.thoughtsEnd
+  return conversation?.thinking?.opened === true ? conversation.thinking.closeId : undefined
+}
 
 /** What a token belongs to. The marks themselves are part of the thoughts. */
 export type AnswerPart = 'thinking' | 'answer'

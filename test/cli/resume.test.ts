@@ -1,5 +1,5 @@
 /** Drivers that die in mid-answer, as processes of their own, and whoever has the key going on. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -11,15 +11,20 @@ const prompt = 'Once upon a time'
 const maxTokens = 180
 let folder = ''
 const peers: Skein[] = []
+/** [name] the process that is the peer now. */
+const running = new Map<string, Skein>()
 const at = (name: string): string => join(folder, name)
 
+/** @param layers `none` for a peer that only asks */
 async function up(name: string, layers: string): Promise<Skein> {
+  const serves = layers === 'none' ? ['--memory', '0'] : ['--layers', layers]
   const peer = new Skein([
-    ...['up', '--data', at(name), '--swarm', at('swarm.json'), '--layers', layers],
+    ...['up', '--data', at(name), '--swarm', at('swarm.json'), ...serves],
     ...['--listen', '/ip4/127.0.0.1/tcp/0', '--no-mdns', '--json', '--stop-with-stdin']
   ])
   peers.push(peer)
-  await peer.event('serving')
+  running.set(name, peer)
+  await peer.event(layers === 'none' ? 'up' : 'serving')
   return peer
 }
 
@@ -32,6 +37,11 @@ async function meets(name: string): Promise<void> {
     if (peers.filter(({ connected, self }) => connected && !self).length === 2) return
     if (deadline.aborted) throw new Error(`${name} never met two others: ${stdout}`)
   }
+}
+
+async function idOf(name: string): Promise<string> {
+  const { stdout } = await skein(['status', '--data', at(name), '--json'])
+  return (JSON.parse(stdout) as Status).self
 }
 
 const ask = (name: string, ...args: string[]): Skein => new Skein(['ask', ...args, '--data', at(name), '--json'])
@@ -140,6 +150,33 @@ describe('a driver that dies in the middle of three answers', () => {
     await expectFailure(resume('--key', at('none.key')), 3, 'there is no key file')
     await expectFailure(resume('--key', at('swarm.json')), 3, 'is no session key: it should have 32 bytes')
   })
+}, 120_000)
+
+it('costs an answer that must fit a schema nothing either, though a stage dies, too, while it goes on', async () => {
+  const schema = { properties: { tale: { type: 'string', minLength: 150, maxLength: 200 } }, required: ['tale'] }
+  writeFileSync(at('schema.json'), JSON.stringify({ ...schema, type: 'object', additionalProperties: false }))
+  const asked = [prompt, '--max-tokens', '240', '--json-schema', at('schema.json'), '--temperature', '1', '--seed', '4']
+  const undisturbed = (await whole(ask('b', ...asked))).at(-1)!
+  expect(JSON.parse(undisturbed.text as string)).toEqual({ tale: expect.stringMatching(/^.{150,200}$/su) })
+  for (const name of ['d', 'e']) await up(name, '0-6')
+  const stages = new Map<string, Skein>()
+  for (const [name, peer] of running) if (name !== 'b') stages.set(await idOf(name), peer)
+  const driver = await up('f', 'none')
+  const key = ['--session', 'form', '--key', at('session.key')]
+  const run = ask('f', ...asked, ...key)
+  await run.event('token', { times: 25 })
+  expect(await driver.end('SIGKILL')).toMatchObject({ signal: 'SIGKILL' })
+  expect((await run.ended).code).toBe(4)
+
+  const resumed = ask('b', '--resume', 'form', '--key', at('session.key'))
+  await resumed.event('token', { times: 10 })
+  const hops = resumed.events.findLast(({ event }) => event === 'route')!.hops as { peer: string }[]
+  const lost = hops.flatMap(({ peer }) => stages.get(peer) ?? [])
+  expect(await lost[0]!.end('SIGKILL')).toMatchObject({ signal: 'SIGKILL' })
+  const events = await whole(resumed)
+  expect(events.filter(({ event }) => event === 'recovered')).not.toEqual([])
+  const { ids, text, stop } = undisturbed
+  expect(events.at(-1)).toMatchObject({ event: 'done', ids, text, stop, exact: true })
 }, 120_000)
 
 it('leaves no word, token, name or key with its keepers', async () => {

@@ -143,6 +143,23 @@ describe('a sealed session', () => {
     expect(() => unpackHead(head)).toThrow('no session could have')
   })
 
+  test('K10: keeps what its answer must be, and is no session to who does not know of grammars', () => {
+    const { topP } = question.sampling
+    const json = { spec: JSON.stringify({ kind: 'regex', pattern: 'é+' }) }
+    for (const grammar of [json, { ...json, after: 0 }, { ...json, after: 7 }]) {
+      for (const more of [{}, { minP: 0.2 }, { presencePenalty: 0.5, frequencyPenalty: 0, repetitionPenalty: 1.1 }]) {
+        const held = { ...question, cache: 'i8' as const, sampling: { ...question.sampling, ...more }, grammar }
+        const head = packHead(new Uint8Array(runBytes), held)
+        expect(unpackHead(head).question).toEqual(held)
+        const fields = KeptHead.decode(head.subarray(4, 4 + new DataView(head.buffer).getUint32(0, true)))
+        expect(fields).toMatchObject({ topP: 0, grammar: { topP } })
+        expect([fields.cache, fields.penalties, fields.filters].map(each => each?.topP ?? 0)).toEqual([0, 0, 0])
+      }
+    }
+    const head = packHead(new Uint8Array(runBytes), { ...question, grammar: { spec: '{' } })
+    expect(() => unpackHead(head)).toThrow('what was kept has a grammar that is no JSON')
+  })
+
   test('what was sealed with the key but is no session does not count', () => {
     const run = new Uint8Array(runBytes)
     const bad = [{ promptIds: [] }, { maxTokens: 0 }, { ttlMs: 0 }, { ttlMs: keepTtlMaxMs + 1 }]

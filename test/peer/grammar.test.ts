@@ -67,8 +67,4 @@ it('an answer fits its schema, ends where it is whole, and is the same with draf
     name: 'InvalidOptionError',
     message: expect.stringContaining('schema.properties.a.not is not supported')
   })
-  const session = { name: 'tale', key: new Uint8Array(32).fill(7) }
-  await expect(second.generate(prompt, { grammar, session })[Symbol.asyncIterator]().next()).rejects.toMatchObject({
-    name: 'InvalidOptionError'
-  })
 })

@@ -16,7 +16,7 @@ export async function doubled(linkMs = 1): Promise<TestWorld> {
 /** Reads an answer to its end in virtual time; `see` is told of each event. */
 export async function readAnswer(
   world: TestWorld,
-  ids: number[],
+  ids: Parameters<TestWorld['generate']>[1],
   options: Parameters<TestWorld['generate']>[2],
   see: (event: GenerationEvent) => void = () => {}
 ): Promise<GenerationEvent[]> {

@@ -7,7 +7,7 @@ import { SessionFailedError } from '../../src/errors.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import { doubled, readAnswer, settle, tokens } from './doubled.ts'
 import type { Thinking } from '../../src/model/chat.ts'
-import type { Grammar } from '../../src/session/parts.ts'
+import type { BegunAnswer, Grammar, SessionContent, SessionKeep } from '../../src/session/parts.ts'
 import { greedy, peerId, prompt, type TestWorld, tokenizer, toy } from './world.ts'
 
 beforeEach(() => {
@@ -49,6 +49,20 @@ test.each([[['a4']], [['a2']], [['a0']], [['a2', 'a4']], [['a0', 'a2', 'a4']]])(
     })
     expect(tokens(events)).toEqual(expected(24))
     expect(events.some(({ event }) => event === 'recovered')).toBe(true)
+    await world.stop()
+  }
+)
+
+test.each([0, 1, 11, 23])(
+  'S40, K10: an answer that is resumed after %d tokens is the same, though hops die then',
+  async length => {
+    const world = await doubled()
+    const begun = { promptIds: prompt(150), ids: expected(length), exact: true, stop: undefined }
+    const parts = { grammar: new ToyGrammar(toy.vocab) }
+    const events = await readAnswer(world, begun, { maxTokens: 24, parts }, event => {
+      if (event.event === 'token' && event.position === 165) for (const name of ['a0', 'a4']) world.kill(peerId(name))
+    })
+    expect(tokens(events)).toEqual(expected(24).slice(length))
     await world.stop()
   }
 )
@@ -123,7 +137,15 @@ test('a grammar that fails ends the answer with its sentence, and the text so fa
 test('what the answer must be begins after the thoughts that its prompt has opened, where one token ends them', async () => {
   const world = await doubled()
   const marks = { open: '<think>', close: '</think>', openId: 3 }
-  const ask = async (thinking: Pick<Thinking, 'closeId' | 'opened'>): Promise<(number | undefined)[]> => {
+  const contents: SessionContent[] = []
+  const keep: SessionKeep = content => {
+    contents.push(content)
+    return { routed: () => {}, token: () => {}, inexact: () => {}, end: () => {} }
+  }
+  const ask = async (
+    thinking: Pick<Thinking, 'closeId' | 'opened'>,
+    begun?: BegunAnswer
+  ): Promise<(number | undefined)[]> => {
     const after: (number | undefined)[] = []
     const grammar: Grammar = {
       masks: async (text, drafts, options) => {
@@ -135,8 +157,8 @@ test('what the answer must be begins after the thoughts that its prompt has open
     const conversing = { ...tokenizer, chat: async () => prompted }
     const generation = world.generate(
       world.peers.get(peerId('D'))!,
-      { messages: [{ role: 'user', content: 'x' }] },
-      { maxTokens: 3, parts: { grammar, tokenizer: conversing } }
+      begun ?? { messages: [{ role: 'user', content: 'x' }] },
+      { maxTokens: 3, parts: { grammar, keep, tokenizer: conversing } }
     )
     await settle(
       (async () => {
@@ -146,6 +168,12 @@ test('what the answer must be begins after the thoughts that its prompt has open
     return after
   }
   expect(new Set(await ask({ opened: true, closeId: 7 }))).toEqual(new Set([7]))
+  // Who resumes it has no conversation: it is kept with it.
+  const kept = contents.at(-1)!
+  expect(kept.thoughtsEnd).toBe(7)
+  const begun = { ...kept, ids: [5], stop: undefined }
+  expect(new Set(await ask({ opened: false, closeId: undefined }, begun))).toEqual(new Set([7]))
+  expect(contents.at(-1)).toMatchObject({ thoughtsEnd: 7, ids: [5] })
   expect(new Set(await ask({ opened: false, closeId: 7 }))).toEqual(new Set([undefined]))
   await expect(ask({ opened: true, closeId: undefined })).rejects.toMatchObject({ name: 'InvalidOptionError' })
   await world.stop()

@@ -9,8 +9,14 @@ import type { GenerationEvent } from '../../src/session/generation.ts'
 import { findDetour } from '../../src/route/detour.ts'
 import { type Hop, isWithout, type ModelShape, type PeerView, type Without } from '../../src/route/view.ts'
 import type { SessionOptions } from '../../src/session/options.ts'
-import type { ConversationAsk, SessionModel, SessionParts, SessionTokenizer } from '../../src/session/parts.ts'
-import { generate } from '../../src/session/service.ts'
+import type {
+  BegunAnswer,
+  ConversationAsk,
+  SessionModel,
+  SessionParts,
+  SessionTokenizer
+} from '../../src/session/parts.ts'
+import { generate, resume } from '../../src/session/service.ts'
 import type { AnnouncedSpeed } from '../../src/session/patience.ts'
 import { createStageService } from '../../src/stage/service.ts'
 import type { StageService } from '../../src/stage/service-init.ts'
@@ -171,7 +177,7 @@ export class TestWorld {
 
   generate(
     driver: TestPeer,
-    prompt: readonly number[] | ConversationAsk,
+    prompt: readonly number[] | ConversationAsk | BegunAnswer,
     options: SessionOptions & {
       eosIds?: number[]
       routeOf?: (excluded: Without) => Hop[]
@@ -194,36 +200,34 @@ export class TestWorld {
       contextMax: this.model.contextMax,
       eosIds
     }
-    return generate(
-      {
-        links: driver.links,
-        stages: driver.stages,
-        sign: driver.sign,
-        tokenizer,
-        model,
-        route: async (excluded, { doubtful }) => {
-          const ask = routeOf ?? (e => this.route(e))
-          try {
-            return ask(excluded)
-          } catch (error) {
-            if (doubtful.size === 0) throw error
-            return ask(excluded.difference(doubtful))
-          }
-        },
-        suspects: () => this.suspects,
-        ...(this.speedOf === undefined ? {} : { speedOf: this.speedOf }),
-        keepsWaiting: () => true,
-        stepBytes: 2 * this.model.hidden,
-        onRoute: route => this.routes.push(route),
-        hears,
-        leaving: route => this.leaving.union(new Set(route.map(hop => hop.peer)).intersection(this.dropping)),
-        detour: (route, excluded) => this.#detour(route, excluded),
-        onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message]),
-        ...parts
+    const all: SessionParts = {
+      links: driver.links,
+      stages: driver.stages,
+      sign: driver.sign,
+      tokenizer,
+      model,
+      route: async (excluded, { doubtful }) => {
+        const ask = routeOf ?? (e => this.route(e))
+        try {
+          return ask(excluded)
+        } catch (error) {
+          if (doubtful.size === 0) throw error
+          return ask(excluded.difference(doubtful))
+        }
       },
-      'messages' in prompt ? prompt : words(prompt),
-      rest
-    )
+      suspects: () => this.suspects,
+      ...(this.speedOf === undefined ? {} : { speedOf: this.speedOf }),
+      keepsWaiting: () => true,
+      stepBytes: 2 * this.model.hidden,
+      onRoute: route => this.routes.push(route),
+      hears,
+      leaving: route => this.leaving.union(new Set(route.map(hop => hop.peer)).intersection(this.dropping)),
+      detour: (route, excluded) => this.#detour(route, excluded),
+      onViolation: (remote, kind, message) => driver.violations.push([remote, kind, message]),
+      ...parts
+    }
+    if ('promptIds' in prompt) return resume(async () => ({ parts: all, begun: prompt, options: rest }))
+    return generate(all, 'messages' in prompt ? prompt : words(prompt), rest)
   }
 
   #detour(route: readonly Hop[], excluded: Without): { route: Hop[]; exact: boolean } | undefined {
