@@ -4183,7 +4183,7 @@ export namespace Close {
         }
 
         if ((obj.commitTo != null && obj.commitTo !== 0)) {
-          w.uint32(16)
+          w.uint32(24)
           w.uint32(obj.commitTo)
         }
 
@@ -4206,7 +4206,7 @@ export namespace Close {
               obj.epoch = reader.uint32()
               break
             }
-            case 2: {
+            case 3: {
               obj.commitTo = reader.uint32()
               break
             }
@@ -4232,7 +4232,7 @@ export namespace Close {
               }
               break
             }
-            case 2: {
+            case 3: {
               yield {
                 field: `${prefix}.commitTo`,
                 value: reader.uint32()

@@ -1,4 +1,4 @@
-/** Bytes to frames of /skein/check/1.0.0 and back. Everything that can be said about one of them alone is checked here (promise P10). */
+/** Bytes to frames of /skein/check/2.0.0 and back. Everything that can be said about one of them alone is checked here (promise P10). */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { CheckFrame as Wire } from '../../protocols/check.ts'
 import type { SessionId } from '../base/ids.ts'

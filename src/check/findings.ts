@@ -27,9 +27,12 @@ export interface EndedSession {
   readonly rowBytes: number
 }
 
+/** Why a hop cannot be checked that has signed nothing. */
+export const whyNoCommitment = 'it has not committed to anything'
+
 export interface HopFinding {
   readonly peer: PeerId
-  /** What it has signed; undefined where that is nothing, or cannot be used. */
+  /** What it says, whose signature may not have been looked at yet; undefined where that is nothing, or cannot be used. */
   readonly commitment: SignedCommitment | undefined
   /** Why it cannot be checked in this session; undefined where it can. */
   readonly why: string | undefined
@@ -57,27 +60,25 @@ export function findingsOf({ terms, ids, given, commitments }: EndedSession, ini
   const { verify, digest, classOf } = init
   const tokens = ids.length - 1
   const about = digest(terms.payload)
-  const signed = terms.route.map(({ peer }, hop) =>
-    commitments.find(
-      each =>
-        each.hop === hop && each.tokens === tokens && sameDigest(each.terms, about) && isCommittedBy(peer, each, verify)
-    )
+  const said = terms.route.map((_, hop) =>
+    commitments.find(each => each.hop === hop && each.tokens === tokens && sameDigest(each.terms, about))
   )
   const headRows = rowsOfIds(ids.slice(0, tokens))
   const drawn = drawnBy(ids, given)
-  // [hops + 1] what both ends of each link have signed; the driver knows what it sent, and what it got.
-  const sent = [chainOf(headRows, tokens, digest), ...signed.map(each => each?.output)]
-  const got = [...signed.map(each => each?.input), chainOf(drawn, tokens, digest)]
-  const differs = sent.map((digestSent, i) => {
-    const digestGot = got[i]
-    return digestSent !== undefined && digestGot !== undefined && !sameDigest(digestSent, digestGot)
-  })
+  // The driver knows what it sent, and what it got.
+  const ends = { sent: chainOf(headRows, tokens, digest), got: chainOf(drawn, tokens, digest) }
+  // A signature is looked at only where that matters: here, where two say different things, and of who is drawn. Mostly nobody is.
+  const isSigned = (each: SignedCommitment): boolean => isCommittedBy(terms.route[each.hop]!.peer, each, verify)
+  const signed = disputes(said, ends).includes(true)
+    ? said.map(each => (each !== undefined && isSigned(each) ? each : undefined))
+    : said
+  const differs = disputes(signed, ends)
   const hops = terms.route.map(({ peer }, hop): HopFinding => {
     const commitment = signed[hop]
     const announced = classOf(peer)
     const why =
       commitment === undefined
-        ? 'it has not committed to anything'
+        ? whyNoCommitment
         : commitment.numericClass === '' || commitment.numericClass !== announced
           ? 'it computes in another class than it has announced'
           : // Its tail drew some of what it knows in an epoch before.
@@ -87,6 +88,19 @@ export function findingsOf({ terms, ids, given, commitments }: EndedSession, ini
     return { peer, commitment, why, isDisputed: differs[hop]! || differs[hop + 1]! }
   })
   return { hops, drawn, headRows }
+}
+
+/** [hops + 1] of each link, whether its two ends say different things. */
+function disputes(
+  said: readonly (SignedCommitment | undefined)[],
+  ends: { readonly sent: Uint8Array; readonly got: Uint8Array }
+): boolean[] {
+  const sent = [ends.sent, ...said.map(each => each?.output)]
+  const got = [...said.map(each => each?.input), ends.got]
+  return sent.map((digestSent, i) => {
+    const digestGot = got[i]
+    return digestSent !== undefined && digestGot !== undefined && !sameDigest(digestSent, digestGot)
+  })
 }
 
 /** [tokens] what a tail drew after each row. @param given ids that nobody drew */

@@ -1,11 +1,11 @@
-/** The typed form of every frame of /skein/check/1.0.0, as `codec.ts` reads and writes them. */
+/** The typed form of every frame of /skein/check/2.0.0, as `codec.ts` reads and writes them. */
 import type { Range, SessionId } from '../base/ids.ts'
 import type { Protocol } from '../base/protocol.ts'
 import type { SignedCommitment } from '../stage/commitment.ts'
 import type { SignedTerms } from '../stage/terms.ts'
 
 /** The protocol, and the revisions of it that are spoken here. */
-export const checkProtocol: Protocol = { name: '/skein/check', revisions: ['1.0.0'] }
+export const checkProtocol: Protocol = { name: '/skein/check', revisions: ['2.0.0'] }
 
 /** What a stage sent in a session of the one who asks. */
 export interface RowsAskFrame extends Range {

@@ -8,12 +8,12 @@ import { reasonOf } from '../base/reason.ts'
 import { drawSessionId, type Rng } from '../base/rng.ts'
 import type { Verify } from '../base/signature.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { Digest } from '../stage/commitment.ts'
+import { type Digest, isCommittedBy } from '../stage/commitment.ts'
 import type { KeptRows } from '../stage/committing-service.ts'
 import type { Links } from '../swarm/links.ts'
 import { areTooMany, askCase, askRows } from './ask-service.ts'
 import { accusedOf, hopOf, type WorkCase, whyNoCase } from './case.ts'
-import { type EndedSession, type Findings, findingsOf } from './findings.ts'
+import { type EndedSession, type Findings, findingsOf, whyNoCommitment } from './findings.ts'
 import { KnownWork, type WorkStatus } from './known.ts'
 import { checkersMax, checkersNeeded, evidencePeersMax } from './limits.ts'
 import { cannot, recompute, type Verdict } from './recompute-service.ts'
@@ -141,6 +141,11 @@ export class WorkChecks {
   ): Promise<Refuted | undefined> {
     const { terms } = session
     const { peer, commitment } = findings.hops[hop]!
+    if (!isCommittedBy(peer, commitment!, this.#init.verify)) {
+      // Whoever passed it on may have spoilt it: nobody is doubted for that.
+      this.#known.unchecked(peer, whyNoCommitment)
+      return undefined
+    }
     const rows = await this.#rows(session, findings, hop, signal)
     const drawn = hop === terms.route.length - 1 ? findings.drawn : undefined
     const about: WorkCase = { terms, commitment: commitment!, rows, drawn }

@@ -1,7 +1,7 @@
 /**
- * What a stage signs when a session ends: a digest of the rows that it was given, and one of what it gave for them (rule S41). Both
- * are chains over the rows of the tokens [0, tokens) as they are in the end, so a hop's input has the same digest as the output
- * of the hop before it, whatever was replayed, rolled back, drafted or sent in which chunks on the way. Pure.
+ * What a stage signs when its driver asks, in the middle of a session and when it ends: a digest of the rows that it was given, and one of what it
+ * gave for them (rule S41). Both are chains over the rows of the tokens [0, tokens) as they are by then, so a hop's input has the same digest as the
+ * output of the hop before it, whatever was replayed, rolled back, drafted or sent in which chunks on the way. Pure.
  */
 import { Commitment as WireCommitment } from '../../protocols/stage.ts'
 import type { PeerId } from '../base/ids.ts'
@@ -9,7 +9,7 @@ import { inDomain, type Sign, type Verify } from '../base/signature.ts'
 import { ProtocolError } from '../errors.ts'
 import { hopsMax } from '../limits.ts'
 import { check, positionMax } from './field.ts'
-import { classCharsMax, commitmentBytesMax } from './limits.ts'
+import { chainBlockRows, classCharsMax, commitmentBytesMax } from './limits.ts'
 
 /** SHA-256 of some bytes: 32 bytes. Whoever runs a decider brings it. */
 export type Digest = (data: Uint8Array) => Uint8Array
@@ -20,7 +20,7 @@ export const nothingDrawn = 0xffff_ffff
 
 /** What one hop says that it computed. */
 export interface Commitment {
-  /** SHA-256 of the terms of the session's last epoch, as its driver signed them. */
+  /** SHA-256 of the terms of the epoch that it computed last, as its driver signed them. */
   readonly terms: Uint8Array
   /** Of the route in these terms. */
   readonly hop: number
@@ -40,7 +40,8 @@ export interface SignedCommitment extends Commitment {
   readonly signature: Uint8Array<ArrayBuffer>
 }
 
-const domain = 'skein-commitment:'
+/** The first form of commitments had digests of another form, under `skein-commitment:`. */
+const domain = 'skein-commitment-2:'
 
 export function signCommitment(commitment: Commitment, sign: Sign): SignedCommitment {
   const payload = WireCommitment.encode(commitment as WireCommitment)
@@ -90,15 +91,21 @@ export function drawnRows(tokens: number, drafts: number, ids: readonly number[]
   return rowsOfIds(drawn)
 }
 
-/** The digest of all rows up to each of them, so that it can be cut to any. */
+/**
+ * The digest of the rows [0, n), for every n that is one of the last {@link chainBlockRows} at least. Rows are digested in blocks at absolute
+ * multiples of that: a call for each row would cost ten times what its bytes cost.
+ */
 export class RowChain {
   readonly #digest: Digest
-  /** 32 bytes for each row. */
-  #states = new Uint8Array(0)
+  /** The digest after each whole block. */
+  readonly #states: Uint8Array[] = []
+  /** Two blocks, by turns, each after the digest before it: so what a step has added can be cut off again. */
+  readonly #blocks: [Uint8Array, Uint8Array] = [new Uint8Array(0), new Uint8Array(0)]
+  /** Which block lies in each of them. */
+  readonly #held: [number, number] = [-1, -1]
+  #rowBytes = 0
   #length = 0
   #isWhole = true
-  /** The digest before a row, and the row: what the next digest is of. */
-  #link = new Uint8Array(0)
 
   constructor(digest: Digest) {
     this.#digest = digest
@@ -110,34 +117,53 @@ export class RowChain {
 
   /** Rows from `position` on: what was behind it is dropped first, as a cache does (promise P2). */
   push(position: number, rows: Uint8Array, tokens: number): void {
-    // Rows before these were never seen here: of those that follow nothing can be said any more.
-    if (position > this.#length) this.#isWhole = false
+    if (!this.#cut(position)) this.#isWhole = false
     if (!this.#isWhole) return
     const rowBytes = rows.length / tokens
-    this.#length = position
-    this.#reserve(position + tokens)
-    if (this.#link.length !== digestBytes + rowBytes) this.#link = new Uint8Array(digestBytes + rowBytes)
-    for (let row = 0; row < tokens; row++) {
-      const end = this.#length * digestBytes
-      if (this.#length === 0) this.#link.fill(0, 0, digestBytes)
-      else this.#link.set(this.#states.subarray(end - digestBytes, end))
-      this.#link.set(rows.subarray(row * rowBytes, (row + 1) * rowBytes), digestBytes)
-      this.#states.set(this.#digest(this.#link), end)
-      this.#length++
+    // Rows of one session have one size.
+    if (this.#length === 0) this.#rowBytes = rowBytes
+    for (let at = 0; at < tokens; ) {
+      const row = this.#length % chainBlockRows
+      const count = Math.min(chainBlockRows - row, tokens - at)
+      const block = this.#block(Math.floor(this.#length / chainBlockRows))
+      block.set(rows.subarray(at * rowBytes, (at + count) * rowBytes), digestBytes + row * rowBytes)
+      at += count
+      this.#length += count
+      if (row + count === chainBlockRows) this.#states.push(this.#digest(block))
     }
   }
 
-  /** The digest of the rows [0, tokens); undefined where they are not all known. */
+  /** The digest of the rows [0, tokens); undefined where they are not all known, or too many follow. */
   at(tokens: number): Uint8Array | undefined {
     if (!this.#isWhole || tokens < 1 || tokens > this.#length) return undefined
-    return this.#states.slice((tokens - 1) * digestBytes, tokens * digestBytes)
+    const [block, rows] = [Math.floor(tokens / chainBlockRows), tokens % chainBlockRows]
+    if (rows === 0) return this.#states[block - 1]
+    if (this.#held[block % 2] !== block) return undefined
+    return this.#digest(this.#blocks[block % 2]!.subarray(0, digestBytes + rows * this.#rowBytes))
   }
 
-  #reserve(rows: number): void {
-    if (rows * digestBytes <= this.#states.length) return
-    const grown = new Uint8Array(Math.max(64, 2 * rows) * digestBytes)
-    grown.set(this.#states.subarray(0, this.#length * digestBytes))
-    this.#states = grown
+  /** Drops all from `position` on. False where rows before it are not here: of those that follow nothing can be said any more. */
+  #cut(position: number): boolean {
+    if (position > this.#length) return false
+    const block = Math.floor(position / chainBlockRows)
+    if (position % chainBlockRows > 0 && this.#held[block % 2] !== block) return false
+    this.#states.length = Math.min(this.#states.length, block)
+    this.#length = position
+    return true
+  }
+
+  /** The buffer of a block, its rows and the digest before it as they are. */
+  #block(block: number): Uint8Array {
+    const at = block % 2
+    const bytes = digestBytes + chainBlockRows * this.#rowBytes
+    if (this.#blocks[at]!.length !== bytes) this.#blocks[at] = new Uint8Array(bytes)
+    const buffer = this.#blocks[at]!
+    if (this.#length % chainBlockRows === 0) {
+      this.#held[at] = block
+      if (block === 0) buffer.fill(0, 0, digestBytes)
+      else buffer.set(this.#states[block - 1]!)
+    }
+    return buffer
   }
 }
 
