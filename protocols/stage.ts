@@ -16,6 +16,8 @@ export interface StageFrame {
   ask?: Ask
   standing?: Standing
   scores?: Scores
+  commit?: Commit
+  committed?: Committed
 }
 
 export namespace StageFrame {
@@ -30,7 +32,41 @@ export namespace StageFrame {
 
         obj = { ...obj }
 
+        if (obj.committed != null) {
+          obj.commit = undefined
+          obj.scores = undefined
+          obj.standing = undefined
+          obj.ask = undefined
+          obj.prepared = undefined
+          obj.prepare = undefined
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
+        if (obj.commit != null) {
+          obj.committed = undefined
+          obj.scores = undefined
+          obj.standing = undefined
+          obj.ask = undefined
+          obj.prepared = undefined
+          obj.prepare = undefined
+          obj.closed = undefined
+          obj.close = undefined
+          obj.refuse = undefined
+          obj.ack = undefined
+          obj.token = undefined
+          obj.step = undefined
+          obj.open = undefined
+        }
+
         if (obj.scores != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.standing = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -45,6 +81,8 @@ export namespace StageFrame {
         }
 
         if (obj.standing != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.ask = undefined
           obj.prepared = undefined
@@ -59,6 +97,8 @@ export namespace StageFrame {
         }
 
         if (obj.ask != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.prepared = undefined
@@ -73,6 +113,8 @@ export namespace StageFrame {
         }
 
         if (obj.prepared != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -87,6 +129,8 @@ export namespace StageFrame {
         }
 
         if (obj.prepare != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -101,6 +145,8 @@ export namespace StageFrame {
         }
 
         if (obj.closed != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -115,6 +161,8 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -129,6 +177,8 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -143,6 +193,8 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -157,6 +209,8 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -171,6 +225,8 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -185,6 +241,8 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          obj.committed = undefined
+          obj.commit = undefined
           obj.scores = undefined
           obj.standing = undefined
           obj.ask = undefined
@@ -256,6 +314,16 @@ export namespace StageFrame {
         if (obj.scores != null) {
           w.uint32(98)
           Scores.codec().encode(obj.scores, w)
+        }
+
+        if (obj.commit != null) {
+          w.uint32(106)
+          Commit.codec().encode(obj.commit, w)
+        }
+
+        if (obj.committed != null) {
+          w.uint32(114)
+          Committed.codec().encode(obj.committed, w)
         }
 
         if (opts.lengthDelimited !== false) {
@@ -342,6 +410,18 @@ export namespace StageFrame {
               })
               break
             }
+            case 13: {
+              obj.commit = Commit.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.commit
+              })
+              break
+            }
+            case 14: {
+              obj.committed = Committed.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.committed
+              })
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -349,7 +429,41 @@ export namespace StageFrame {
           }
         }
 
+        if (obj.committed != null) {
+          delete obj.commit
+          delete obj.scores
+          delete obj.standing
+          delete obj.ask
+          delete obj.prepared
+          delete obj.prepare
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
+        if (obj.commit != null) {
+          delete obj.committed
+          delete obj.scores
+          delete obj.standing
+          delete obj.ask
+          delete obj.prepared
+          delete obj.prepare
+          delete obj.closed
+          delete obj.close
+          delete obj.refuse
+          delete obj.ack
+          delete obj.token
+          delete obj.step
+          delete obj.open
+        }
+
         if (obj.scores != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.standing
           delete obj.ask
           delete obj.prepared
@@ -364,6 +478,8 @@ export namespace StageFrame {
         }
 
         if (obj.standing != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.ask
           delete obj.prepared
@@ -378,6 +494,8 @@ export namespace StageFrame {
         }
 
         if (obj.ask != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.prepared
@@ -392,6 +510,8 @@ export namespace StageFrame {
         }
 
         if (obj.prepared != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -406,6 +526,8 @@ export namespace StageFrame {
         }
 
         if (obj.prepare != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -420,6 +542,8 @@ export namespace StageFrame {
         }
 
         if (obj.closed != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -434,6 +558,8 @@ export namespace StageFrame {
         }
 
         if (obj.close != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -448,6 +574,8 @@ export namespace StageFrame {
         }
 
         if (obj.refuse != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -462,6 +590,8 @@ export namespace StageFrame {
         }
 
         if (obj.ack != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -476,6 +606,8 @@ export namespace StageFrame {
         }
 
         if (obj.token != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -490,6 +622,8 @@ export namespace StageFrame {
         }
 
         if (obj.step != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -504,6 +638,8 @@ export namespace StageFrame {
         }
 
         if (obj.open != null) {
+          delete obj.committed
+          delete obj.commit
           delete obj.scores
           delete obj.standing
           delete obj.ask
@@ -605,6 +741,20 @@ export namespace StageFrame {
             case 12: {
               yield * Scores.codec().stream(reader, reader.uint32(), `${prefix}.scores`, {
                 limits: opts.limits?.scores
+              })
+
+              break
+            }
+            case 13: {
+              yield * Commit.codec().stream(reader, reader.uint32(), `${prefix}.commit`, {
+                limits: opts.limits?.commit
+              })
+
+              break
+            }
+            case 14: {
+              yield * Committed.codec().stream(reader, reader.uint32(), `${prefix}.committed`, {
+                limits: opts.limits?.committed
               })
 
               break
@@ -1097,6 +1247,31 @@ export namespace StageFrame {
     value: number
   }
 
+  export interface StageFrameCommitEpochFieldEvent {
+    field: '$.commit.epoch'
+    value: number
+  }
+
+  export interface StageFrameCommitTokensFieldEvent {
+    field: '$.commit.tokens'
+    value: number
+  }
+
+  export interface StageFrameCommittedEpochFieldEvent {
+    field: '$.committed.epoch'
+    value: number
+  }
+
+  export interface StageFrameCommittedCommitmentCommitmentFieldEvent {
+    field: '$.committed.commitment.commitment'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface StageFrameCommittedCommitmentSignatureFieldEvent {
+    field: '$.committed.commitment.signature'
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export function encode (obj: Partial<StageFrame>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, StageFrame.codec())
   }
@@ -1105,7 +1280,7 @@ export namespace StageFrame {
     return decodeMessage(buf, StageFrame.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameStepMasksSlotFieldEvent | StageFrameStepMasksBitsFieldEvent | StageFrameStepMasksRunsFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameCloseCommitToFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFrameClosedHopsReusedFieldEvent | StageFrameClosedCommitmentsCommitmentFieldEvent | StageFrameClosedCommitmentsSignatureFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent | StageFrameScoresEpochFieldEvent | StageFrameScoresPositionFieldEvent | StageFrameScoresScoresLogprobFieldEvent | StageFrameScoresScoresIdsFieldEvent | StageFrameScoresScoresLogprobsFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<StageFrame>): Generator<StageFrameOpenTermsFieldEvent | StageFrameOpenSignatureFieldEvent | StageFrameOpenHopFieldEvent | StageFrameStepEpochFieldEvent | StageFrameStepPositionFieldEvent | StageFrameStepTokensFieldEvent | StageFrameStepSampleFromFieldEvent | StageFrameStepIdsFieldEvent | StageFrameStepHiddenFieldEvent | StageFrameStepSpansHopFieldEvent | StageFrameStepSpansReadFieldEvent | StageFrameStepSpansWaitFieldEvent | StageFrameStepSpansOutFieldEvent | StageFrameStepSpansComputeFieldEvent | StageFrameStepSpansSampleFieldEvent | StageFrameStepSpansBackFieldEvent | StageFrameStepSpansSentFieldEvent | StageFrameStepMasksSlotFieldEvent | StageFrameStepMasksBitsFieldEvent | StageFrameStepMasksRunsFieldEvent | StageFrameTokenEpochFieldEvent | StageFrameTokenPositionFieldEvent | StageFrameTokenIdsFieldEvent | StageFrameTokenSpansHopFieldEvent | StageFrameTokenSpansReadFieldEvent | StageFrameTokenSpansWaitFieldEvent | StageFrameTokenSpansOutFieldEvent | StageFrameTokenSpansComputeFieldEvent | StageFrameTokenSpansSampleFieldEvent | StageFrameTokenSpansBackFieldEvent | StageFrameTokenSpansSentFieldEvent | StageFrameTokenScoresLogprobFieldEvent | StageFrameTokenScoresIdsFieldEvent | StageFrameTokenScoresLogprobsFieldEvent | StageFrameAckEpochFieldEvent | StageFrameAckLengthFieldEvent | StageFrameAckStepsFieldEvent | StageFrameAckTokensFieldEvent | StageFrameRefuseEpochFieldEvent | StageFrameRefuseHopFieldEvent | StageFrameRefuseReasonFieldEvent | StageFrameRefuseLengthFieldEvent | StageFrameRefuseMessageFieldEvent | StageFrameCloseEpochFieldEvent | StageFrameCloseCommitToFieldEvent | StageFrameClosedHopsHopFieldEvent | StageFrameClosedHopsStepsFieldEvent | StageFrameClosedHopsTokensFieldEvent | StageFrameClosedHopsComputeMsFieldEvent | StageFrameClosedHopsQueueMsFieldEvent | StageFrameClosedHopsBytesInFieldEvent | StageFrameClosedHopsBytesOutFieldEvent | StageFrameClosedHopsBytesBackFieldEvent | StageFrameClosedHopsReplayedFieldEvent | StageFrameClosedHopsRowsFieldEvent | StageFrameClosedHopsGatherMsFieldEvent | StageFrameClosedHopsReusedFieldEvent | StageFrameClosedCommitmentsCommitmentFieldEvent | StageFrameClosedCommitmentsSignatureFieldEvent | StageFramePrepareEpochFieldEvent | StageFramePrepareHopFieldEvent | StageFramePrepareTermsFieldEvent | StageFramePrepareSignatureFieldEvent | StageFramePreparedEpochFieldEvent | StageFramePreparedNextFieldEvent | StageFramePreparedFailedFieldEvent | StageFramePreparedMessageFieldEvent | StageFrameAskEpochFieldEvent | StageFrameAskRoundFieldEvent | StageFrameStandingEpochFieldEvent | StageFrameStandingRoundFieldEvent | StageFrameStandingHopFieldEvent | StageFrameStandingArrivedFieldEvent | StageFrameStandingLengthFieldEvent | StageFrameStandingBusyMsFieldEvent | StageFrameStandingStepsFieldEvent | StageFrameStandingComputeMsFieldEvent | StageFrameStandingQueueMsFieldEvent | StageFrameStandingRowsFieldEvent | StageFrameStandingGatherMsFieldEvent | StageFrameStandingPlaceFieldEvent | StageFrameStandingPlaceMsFieldEvent | StageFrameScoresEpochFieldEvent | StageFrameScoresPositionFieldEvent | StageFrameScoresScoresLogprobFieldEvent | StageFrameScoresScoresIdsFieldEvent | StageFrameScoresScoresLogprobsFieldEvent | StageFrameCommitEpochFieldEvent | StageFrameCommitTokensFieldEvent | StageFrameCommittedEpochFieldEvent | StageFrameCommittedCommitmentCommitmentFieldEvent | StageFrameCommittedCommitmentSignatureFieldEvent> {
     return streamMessage(buf, StageFrame.codec(), opts)
   }
 }
@@ -4500,6 +4675,236 @@ export namespace Closed {
 
   export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Closed>): Generator<ClosedHopsHopFieldEvent | ClosedHopsStepsFieldEvent | ClosedHopsTokensFieldEvent | ClosedHopsComputeMsFieldEvent | ClosedHopsQueueMsFieldEvent | ClosedHopsBytesInFieldEvent | ClosedHopsBytesOutFieldEvent | ClosedHopsBytesBackFieldEvent | ClosedHopsReplayedFieldEvent | ClosedHopsRowsFieldEvent | ClosedHopsGatherMsFieldEvent | ClosedHopsReusedFieldEvent | ClosedCommitmentsCommitmentFieldEvent | ClosedCommitmentsSignatureFieldEvent> {
     return streamMessage(buf, Closed.codec(), opts)
+  }
+}
+
+export interface Commit {
+  epoch: number
+  tokens: number
+}
+
+export namespace Commit {
+  let _codec: Codec<Commit>
+
+  export const codec = (): Codec<Commit> => {
+    if (_codec == null) {
+      _codec = message<Commit>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if ((obj.tokens != null && obj.tokens !== 0)) {
+          w.uint32(16)
+          w.uint32(obj.tokens)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0,
+          tokens: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.tokens = reader.uint32()
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield {
+                field: `${prefix}.tokens`,
+                value: reader.uint32()
+              }
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface CommitEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface CommitTokensFieldEvent {
+    field: '$.tokens'
+    value: number
+  }
+
+  export function encode (obj: Partial<Commit>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Commit.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Commit>): Commit {
+    return decodeMessage(buf, Commit.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Commit>): Generator<CommitEpochFieldEvent | CommitTokensFieldEvent> {
+    return streamMessage(buf, Commit.codec(), opts)
+  }
+}
+
+export interface Committed {
+  epoch: number
+  commitment?: SignedCommitment
+}
+
+export namespace Committed {
+  let _codec: Codec<Committed>
+
+  export const codec = (): Codec<Committed> => {
+    if (_codec == null) {
+      _codec = message<Committed>((obj, w, opts = {}) => {
+        if (opts.lengthDelimited !== false) {
+          w.fork()
+        }
+
+        if ((obj.epoch != null && obj.epoch !== 0)) {
+          w.uint32(8)
+          w.uint32(obj.epoch)
+        }
+
+        if (obj.commitment != null) {
+          w.uint32(18)
+          SignedCommitment.codec().encode(obj.commitment, w)
+        }
+
+        if (opts.lengthDelimited !== false) {
+          w.ldelim()
+        }
+      }, (reader, length, opts = {}) => {
+        const obj: any = {
+          epoch: 0
+        }
+
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              obj.epoch = reader.uint32()
+              break
+            }
+            case 2: {
+              obj.commitment = SignedCommitment.codec().decode(reader, reader.uint32(), {
+                limits: opts.limits?.commitment
+              })
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+
+        return obj
+      }, function * (reader, length, prefix, opts = {}) {
+        const end = length == null ? reader.len : reader.pos + length
+
+        while (reader.pos < end) {
+          const tag = reader.uint32()
+
+          switch (tag >>> 3) {
+            case 1: {
+              yield {
+                field: `${prefix}.epoch`,
+                value: reader.uint32()
+              }
+              break
+            }
+            case 2: {
+              yield * SignedCommitment.codec().stream(reader, reader.uint32(), `${prefix}.commitment`, {
+                limits: opts.limits?.commitment
+              })
+
+              break
+            }
+            default: {
+              reader.skipType(tag & 7)
+              break
+            }
+          }
+        }
+      })
+    }
+
+    return _codec
+  }
+
+  export interface CommittedEpochFieldEvent {
+    field: '$.epoch'
+    value: number
+  }
+
+  export interface CommittedCommitmentCommitmentFieldEvent {
+    field: '$.commitment.commitment'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export interface CommittedCommitmentSignatureFieldEvent {
+    field: '$.commitment.signature'
+    value: Uint8Array<ArrayBuffer>
+  }
+
+  export function encode (obj: Partial<Committed>): Uint8Array<ArrayBuffer> {
+    return encodeMessage(obj, Committed.codec())
+  }
+
+  export function decode (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Committed>): Committed {
+    return decodeMessage(buf, Committed.codec(), opts)
+  }
+
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<Committed>): Generator<CommittedEpochFieldEvent | CommittedCommitmentCommitmentFieldEvent | CommittedCommitmentSignatureFieldEvent> {
+    return streamMessage(buf, Committed.codec(), opts)
   }
 }
 

@@ -1,14 +1,15 @@
 /**
  * Worlds of work that is checked: the production stages, sessions and checks of some peers over links in memory, while one of them computes
- * something else than it should, always or now and then, another one slanders, withholds what it sent, or commits to nothing. Nobody honest may
+ * something else than it should, always or now and then, or goes away before its answers end, another one slanders, withholds what it sent, or commits to nothing. Nobody honest may
  * be refuted by anybody; who lies is found within a number of its sessions, and from then on answers are right.
  */
 import type { ModelId, PeerId, Range } from '../src/base/ids.ts'
 import { WorkChecks } from '../src/check/service.ts'
 import type { Engine } from '../src/engine/engine.ts'
-import { sameRange, type Hop } from '../src/route/view.ts'
+import { type Hop, isWithout, sameRange, type Without } from '../src/route/view.ts'
+import { commitEveryTokens } from '../src/session/limits.ts'
 import { noTemplate } from '../src/model/chat.ts'
-import { NotCoveredError } from '../src/errors.ts'
+import { EngineError, NotCoveredError } from '../src/errors.ts'
 import type { SessionTokenizer } from '../src/session/parts.ts'
 import { generate } from '../src/session/service.ts'
 import { sha256 } from '../src/stage/committing-service.ts'
@@ -27,7 +28,11 @@ const toy: ToyModel = { layers: 6, vocab: 251, hidden: 12, edge: 'f16', contextM
 const model = 'cd'.repeat(32) as ModelId
 const greedy = { temperature: 0, topP: 1, topK: 0, seed: 1 } as const
 const rowBytes = 2 * toy.hidden
-const maxTokens = 4
+/** Of an answer, and of one in the middle of which somebody goes away. */
+const usualTokens = 4
+const longTokens = commitEveryTokens + 12
+/** So many tokens of an answer who goes away computes. */
+const desertedTokens = commitEveryTokens + 4
 /** Between two sessions. */
 const pauseMs = 3_000
 /** Sessions of a liar's, after which it must have been found: one in 20 million is not, by its share of checks as a newcomer. */
@@ -94,6 +99,8 @@ export class WorkWorld {
   /** The liar has begun. */
   #lies: boolean
   readonly #wasKnown: boolean
+  /** A liar goes away in the middle of each answer: it is not there when hops commit at the end. */
+  readonly #deserts: boolean
   /** What it does in the session that it computes. */
   readonly #lying = new Map<string, boolean>()
   #session = 0
@@ -106,6 +113,8 @@ export class WorkWorld {
     this.#liesRatio = init.liesRatio ?? this.#chance.pick([1, 1, 0.5])
     this.#wasKnown = init.isKnownFirst ?? this.#chance.happens(0.3)
     this.#lies = !this.#wasKnown
+    this.#deserts =
+      init.isMeasured !== true && !this.#wasKnown && this.#liesRatio === 1 && this.#chance.fork('deserts').happens(0.3)
   }
 
   /** @throws {BrokenWork} when a promise is broken */
@@ -144,6 +153,10 @@ export class WorkWorld {
       await stages.stop()
     }
     return summary
+  }
+
+  get #maxTokens(): number {
+    return this.#deserts ? longTokens : usualTokens
   }
 
   /** Who lies now and then may pass the checks of a newcomer, and is found as slowly as one who was known. */
@@ -257,6 +270,7 @@ export class WorkWorld {
       this.#lying.set(session, known)
       return known
     })
+    if (this.#deserts) desert(engine)
   }
 
   // ── What happens ────────────────────────────────────────────────────────────────────────────────
@@ -276,7 +290,7 @@ export class WorkWorld {
         clock: this.#clock(),
         rng: this.#chance.fork(`session ${this.#session}`).next,
         hears: () => true,
-        route: async () => this.#route(driver),
+        route: async excluded => this.#route(driver, excluded),
         onRoute: route => routes.push(route),
         onViolation: (peer, _, message) => this.#fail('blame', `${peer} broke the protocol: ${message}`),
         check: async (committed, computeMs, options) => {
@@ -286,7 +300,7 @@ export class WorkWorld {
         refuted: () => driver.checks.refuted
       },
       text.join(' '),
-      { ...greedy, maxTokens, speculate: false }
+      { ...greedy, maxTokens: this.#maxTokens, speculate: false }
     )
     const { ids } = await answer.answer
     const met = liar !== undefined && routes[0]!.some(({ peer }) => peer === liar.id)
@@ -295,12 +309,16 @@ export class WorkWorld {
   }
 
   /** Any peer that serves, but those that the driver has refuted. */
-  #route(driver: Worker): Hop[] {
+  #route(driver: Worker, excluded: Without): Hop[] {
     const route: Hop[] = []
     let at = 0
     while (at < toy.layers) {
       const all = this.#workers.filter(
-        ({ range, id }) => range?.start === at && id !== driver.id && !driver.checks.refuted.has(id)
+        ({ range, id }) =>
+          range?.start === at &&
+          id !== driver.id &&
+          !driver.checks.refuted.has(id) &&
+          !isWithout(excluded, { peer: id, ...range })
       )
       // Who lies says that it is fast.
       const isAsked = this.#init.isMeasured === true || this.#chance.happens(0.4)
@@ -323,7 +341,7 @@ export class WorkWorld {
     this.#checks++
     const { met, wasFound, isFound, ids, text } = seen
     if (met && wasFound) this.#fail('around', `${driver.name} asks the peer that it has refuted`)
-    const isRight = toyTokens(toy, text, greedy, maxTokens).every((id, i) => ids[i] === id)
+    const isRight = toyTokens(toy, text, greedy, this.#maxTokens).every((id, i) => ids[i] === id)
     if (!isRight && (isFound || !met))
       this.#fail('right', `${driver.name} has a wrong answer, of which nobody is wrong any more`)
   }
@@ -333,6 +351,18 @@ export class WorkWorld {
     const worker = this.#workers.find(({ id }) => id === peer)!
     if (worker.fault !== 'lie') this.#fail('blame', `${by} refutes ${worker.name}, which computes what it should`)
     else if (!this.#lies) this.#fail('blame', `${by} refutes ${worker.name}, which has not lied yet`)
+  }
+}
+
+/** Has an engine fail in the middle of each answer. */
+function desert(engine: Engine): void {
+  const begun = new Map<string, number>()
+  const honest = engine.run.bind(engine)
+  engine.run = async (step, options) => {
+    const began = begun.get(step.session) ?? step.position + step.tokens
+    if (step.position === 0) begun.set(step.session, step.tokens)
+    if (step.position >= began + desertedTokens) throw new EngineError('it has gone away')
+    return honest(step, options)
   }
 }
 

@@ -12,7 +12,7 @@ import {
   sameDigest,
   type SignedCommitment
 } from '../stage/commitment.ts'
-import type { SignedTerms } from '../stage/terms.ts'
+import type { RouteHop, SignedTerms } from '../stage/terms.ts'
 import { chainOf, whyNotByRows } from './case.ts'
 
 /** What is known of a session that has ended. */
@@ -23,6 +23,8 @@ export interface EndedSession {
   /** So many were there before it. */
   readonly given: number
   readonly commitments: readonly SignedCommitment[]
+  /** What hops have committed to before its end, by epoch: of each the newest. @default nothing */
+  readonly before?: readonly Pick<EndedSession, 'terms' | 'commitments'>[]
   /** Of a row of the model's hidden state. */
   readonly rowBytes: number
 }
@@ -65,8 +67,9 @@ export function findingsOf({ terms, ids, given, commitments }: EndedSession, ini
   )
   const headRows = rowsOfIds(ids.slice(0, tokens))
   const drawn = drawnBy(ids, given)
-  // The driver knows what it sent, and what it got.
-  const ends = { sent: chainOf(headRows, tokens, digest), got: chainOf(drawn, tokens, digest) }
+  // The driver knows what it sent, and what it got; but a tail that came later has drawn only some of it.
+  const got = terms.epoch === 0 ? chainOf(drawn, tokens, digest) : undefined
+  const ends = { sent: chainOf(headRows, tokens, digest), got }
   // A signature is looked at only where that matters: here, where two say different things, and of who is drawn. Mostly nobody is.
   const isSigned = (each: SignedCommitment): boolean => isCommittedBy(terms.route[each.hop]!.peer, each, verify)
   const signed = disputes(said, ends).includes(true)
@@ -90,10 +93,33 @@ export function findingsOf({ terms, ids, given, commitments }: EndedSession, ini
   return { hops, drawn, headRows }
 }
 
+/**
+ * What hops have committed to in the middle of a session, who have not committed to all of it: each as a session that ended there. Of one epoch
+ * those that are about as many tokens are one.
+ */
+export function partsOf({ terms: last, ids, given, commitments, before = [], rowBytes }: EndedSession): EndedSession[] {
+  const tokens = ids.length - 1
+  const atEnd = new Set(commitments.flatMap(({ hop, tokens: all }) => (all === tokens ? [keyOf(last.route[hop])] : [])))
+  return before.flatMap(({ terms, commitments: made }) => {
+    const counts = new Set(
+      made.flatMap(({ hop, tokens: some }) => (atEnd.has(keyOf(terms.route[hop])) || some > tokens ? [] : [some]))
+    )
+    return [...counts].map(some => ({
+      ...{ terms, given, rowBytes, ids: ids.slice(0, some + 1) },
+      commitments: made.filter(each => each.tokens === some)
+    }))
+  })
+}
+
+/** Names a stage of a peer. */
+function keyOf(hop: RouteHop | undefined): string {
+  return hop === undefined ? '' : `${hop.peer} ${hop.start}-${hop.end}`
+}
+
 /** [hops + 1] of each link, whether its two ends say different things. */
 function disputes(
   said: readonly (SignedCommitment | undefined)[],
-  ends: { readonly sent: Uint8Array; readonly got: Uint8Array }
+  ends: { readonly sent: Uint8Array; readonly got: Uint8Array | undefined }
 ): boolean[] {
   const sent = [ends.sent, ...said.map(each => each?.output)]
   const got = [...said.map(each => each?.input), ends.got]

@@ -8,12 +8,12 @@ import { reasonOf } from '../base/reason.ts'
 import { drawSessionId, type Rng } from '../base/rng.ts'
 import type { Verify } from '../base/signature.ts'
 import type { Engine } from '../engine/engine.ts'
-import { type Digest, isCommittedBy } from '../stage/commitment.ts'
+import { type Digest, isCommittedBy, type SignedCommitment } from '../stage/commitment.ts'
 import type { KeptRows } from '../stage/committing-service.ts'
 import type { Links } from '../swarm/links.ts'
 import { areTooMany, askCase, askRows } from './ask-service.ts'
 import { accusedOf, hopOf, type WorkCase, whyNoCase } from './case.ts'
-import { type EndedSession, type Findings, findingsOf, whyNoCommitment } from './findings.ts'
+import { type EndedSession, type Findings, findingsOf, partsOf, whyNoCommitment } from './findings.ts'
 import { KnownWork, type WorkStatus } from './known.ts'
 import { checkersMax, checkersNeeded, evidencePeersMax } from './limits.ts'
 import { cannot, recompute, type Verdict } from './recompute-service.ts'
@@ -29,6 +29,20 @@ export interface Refuted {
   /** Where it differs, in one sentence. */
   readonly message: string
 }
+
+/** A session, or a part of one, with what can be seen of it. */
+interface Found {
+  readonly session: EndedSession
+  readonly findings: Findings
+}
+
+/** The hop of it that is checked. */
+interface Drawn extends Found {
+  readonly hop: number
+}
+
+const nobodyElse = 'nobody else has its layers in its class'
+const disputed = 'it and who is next to it have signed different rows'
 
 export interface WorkChecksInit {
   readonly links: Links
@@ -104,19 +118,29 @@ export class WorkChecks {
     const { links, verify, digest, classOf } = this.#init
     const { model } = session.terms
     this.#known.earned(computeMs)
-    const findings = findingsOf(session, { verify, digest, classOf: peer => classOf(peer, model) })
-    for (const { peer, why, isDisputed } of findings.hops) {
-      if (peer === links.self) continue
-      this.#known.served(peer, why)
-      if (isDisputed) this.#known.doubted(peer, 'it and who is next to it have signed different rows')
+    const found = [session, ...partsOf(session)].map(
+      (each): Found => ({
+        session: each,
+        findings: findingsOf(each, { verify, digest, classOf: peer => classOf(peer, model) })
+      })
+    )
+    const seen = new Set<PeerId>([links.self])
+    for (const { session: each, findings } of found) {
+      for (const { peer, why, isDisputed, commitment } of findings.hops) {
+        if (isDisputed && peer !== links.self) this.#known.doubted(peer, disputed)
+        // Who has been there to the end, and who has gone and said what it did until then.
+        if (seen.has(peer) || (each !== session && commitment === undefined)) continue
+        seen.add(peer)
+        this.#known.served(peer, why)
+      }
     }
-    const hop = this.#draw(findings)
-    if (hop === undefined || this.#isChecking || !this.#known.affords) return undefined
+    const drawn = this.#draw(found)
+    if (drawn === undefined || this.#isChecking || !this.#known.affords) return undefined
     this.#isChecking = true
     try {
-      return await this.#check(session, findings, hop, AbortSignal.any([given, this.#stopping.signal]))
+      return await this.#check(drawn, AbortSignal.any([given, this.#stopping.signal]))
     } catch (error) {
-      this.#known.unchecked(findings.hops[hop]!.peer, reasonOf(error))
+      this.#known.unchecked(drawn.findings.hops[drawn.hop]!.peer, reasonOf(error))
       return undefined
     } finally {
       this.#isChecking = false
@@ -124,21 +148,21 @@ export class WorkChecks {
   }
 
   /** A hop that is checked in this session; undefined for most sessions. */
-  #draw({ hops }: Findings): number | undefined {
+  #draw(found: readonly Found[]): Drawn | undefined {
     const { rng, links } = this.#init
-    const drawn = hops.flatMap(({ peer, why }, hop) =>
-      why === undefined && peer !== links.self && rng() < this.#known.share(peer) ? [hop] : []
-    )
+    const before = new Set<PeerId>([links.self])
+    const drawn = found.flatMap(each => {
+      const hops = each.findings.hops.flatMap(({ peer, why }, hop) =>
+        why === undefined && !before.has(peer) ? [{ ...each, hop, peer }] : []
+      )
+      for (const { peer } of hops) before.add(peer)
+      return hops.filter(({ peer }) => rng() < this.#known.share(peer))
+    })
     // Several may be drawn: none of them is always passed over for another one.
     return drawn[Math.floor(rng() * drawn.length)]
   }
 
-  async #check(
-    session: EndedSession,
-    findings: Findings,
-    hop: number,
-    signal: AbortSignal
-  ): Promise<Refuted | undefined> {
+  async #check({ session, findings, hop }: Drawn, signal: AbortSignal): Promise<Refuted | undefined> {
     const { terms } = session
     const { peer, commitment } = findings.hops[hop]!
     if (!isCommittedBy(peer, commitment!, this.#init.verify)) {
@@ -146,6 +170,7 @@ export class WorkChecks {
       this.#known.unchecked(peer, whyNoCommitment)
       return undefined
     }
+    if (!this.#canJudge(session, commitment!)) throw new Error(nobodyElse)
     const rows = await this.#rows(session, findings, hop, signal)
     const drawn = hop === terms.route.length - 1 ? findings.drawn : undefined
     const about: WorkCase = { terms, commitment: commitment!, rows, drawn }
@@ -202,6 +227,12 @@ export class WorkChecks {
     }
   }
 
+  /** Somebody could compute it: else nobody needs to send what it was given. */
+  #canJudge({ terms }: Pick<WorkCase, 'terms'>, commitment: SignedCommitment): boolean {
+    const own = this.#init.engineOf(terms.model, hopOf({ terms, commitment }))
+    return own?.numericClass === commitment.numericClass || this.#checkers({ terms, commitment }, []).length > 0
+  }
+
   /** Computes a case here, or where its layers are loaded; then two others must find the same. @param but who is not asked */
   async #judge(about: WorkCase, but: readonly PeerId[], { signal }: { signal: AbortSignal }): Promise<Verdict> {
     const { commitment, terms } = about
@@ -210,7 +241,7 @@ export class WorkChecks {
     const { links, clock } = this.#init
     const beginMs = clock.nowMs()
     const holders = this.#checkers(about, but)
-    if (holders.length === 0) return cannot('nobody else has its layers in its class', 0)
+    if (holders.length === 0) return cannot(nobodyElse, 0)
     const said = { same: 0, differs: [] as string[] }
     let why = 'nobody who could has looked at it'
     for (const peer of holders) {
@@ -249,7 +280,7 @@ export class WorkChecks {
   }
 
   /** Others that could compute a case: never the one it is about, nor those whose word counts for nothing. */
-  #checkers(about: WorkCase, but: readonly PeerId[]): readonly PeerId[] {
+  #checkers(about: Pick<WorkCase, 'terms' | 'commitment'>, but: readonly PeerId[]): readonly PeerId[] {
     const { model } = about.terms
     const { numericClass } = about.commitment
     const { links, holdersOf, classOf, rng } = this.#init

@@ -4,6 +4,8 @@ import { type Hop, placeOf } from '../route/view.ts'
 import type { Frame } from '../stage/frame.ts'
 import { type SignedTerms, signTerms, type Terms } from '../stage/terms.ts'
 import { traceContext } from '../stage/trace.ts'
+import type { SignedCommitment } from '../stage/commitment.ts'
+import { Commitments, type Committed } from './committed.ts'
 import { Epoch } from './epoch.ts'
 import type { SessionEffect } from './event.ts'
 import type { SessionInit } from './init.ts'
@@ -28,10 +30,12 @@ export class Epochs {
   exact: boolean
   /** Stages that hold a cache of this session, as far as this driver knows. */
   readonly #warm = new Set<PlaceId>()
+  readonly #commitments: Commitments
 
   constructor(init: EpochsInit) {
     this.#init = init
     this.exact = init.session.exact ?? true
+    this.#commitments = new Commitments(init.session)
   }
 
   get current(): Epoch | undefined {
@@ -72,10 +76,34 @@ export class Epochs {
       // The head says itself what it has; of the others only those that were on a route have anything.
       replayedTokens: route.slice(1).every(hop => this.#warm.has(placeOf(hop))) ? 0 : keep
     })
+    this.#commitments.begins(this.#current.terms)
     if (isFirst) this.#init.emit({ kind: 'output', output: { kind: 'route', hops: route } })
     // Before any hop hears of the epoch: its tail may be as quick as its head.
     this.#init.emit({ kind: 'admit', epoch: number, tail: route.at(-1)!.peer })
     this.#init.emit({ kind: 'connect', epoch: number, peer: route[0]!.peer })
+  }
+
+  /** Between two tokens: asks what is due. @param round to ask hops in how far they have come @param tokens that hops have computed */
+  ask(round: number | undefined, tokens: number, nowMs: number): void {
+    this.#current!.ask(round, nowMs)
+    this.commit(tokens, { goes: false })
+  }
+
+  /** Has the hops that compute commit to what they did of so many tokens, where that is due. @param goes somebody is about to leave the route */
+  commit(tokens: number, { goes }: { readonly goes: boolean }): void {
+    const due = this.#current?.isConnected === true ? this.#commitments.due(tokens, { goes }) : undefined
+    if (due !== undefined)
+      this.#init.send({ kind: 'commit', epoch: this.#current!.number, tokens: due }, this.#current!.number)
+  }
+
+  /** A hop has. */
+  committed(commitment: SignedCommitment): void {
+    this.#commitments.came(commitment)
+  }
+
+  /** All that hops have committed to. @param last at the end of the session */
+  allCommitted(ids: readonly number[], last: readonly SignedCommitment[] | undefined): Committed | undefined {
+    return this.#commitments.all(ids, last)
   }
 
   /** What the hops of an epoch need to know, in this peer's name. */

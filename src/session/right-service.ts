@@ -45,11 +45,12 @@ export async function* untilRight(
 
 /** Who was found out by a check of this session, if it is drawn for one. */
 async function checked(
-  { committed, hops }: Extract<Timed, { kind: 'end' }>,
+  { outcome, committed, hops }: Extract<Timed, { kind: 'end' }>,
   { check }: SessionParts,
   options: SessionOptions
 ): Promise<PeerId | undefined> {
-  if (committed === undefined || check === undefined) return undefined
+  // An answer that was given up, or failed, is nobody's any more.
+  if (outcome.kind !== 'stopped' || committed === undefined || check === undefined) return undefined
   const computeMs = hops.reduce((sum, hop) => sum + hop.computeMs, 0)
   return check(committed, computeMs, { signal: eitherOf(options) })
 }

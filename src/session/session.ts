@@ -16,7 +16,7 @@ import type { ViolationKind } from '../stage/event.ts'
 import type { AckFrame, ClosedFrame, Frame, RefuseFrame, StandingFrame } from '../stage/frame.ts'
 import type { Terms } from '../stage/terms.ts'
 import { Changeover } from './changeover.ts'
-import { committedBy, commitTo } from './committed.ts'
+import { commitTo } from './committed.ts'
 import { Delays } from './delays.ts'
 import { Detours } from './detours.ts'
 import type { Epoch } from './epoch.ts'
@@ -289,8 +289,8 @@ export class Session {
 
   /** What there is of ways around hops is known. */
   #onDetoured({ route, exact, stuck }: SessionEvent & { kind: 'detoured' }): void {
-    const isThere = route !== undefined
-    if (stuck !== undefined) this.#delays.probed(this.#epoch!, this.#ids.length, { hop: stuck, isThere }, this.#nowMs)
+    if (stuck !== undefined)
+      this.#delays.probed(this.#epoch!, this.#ids.length, { hop: stuck, isThere: route !== undefined }, this.#nowMs)
     else if (route !== undefined) this.#changeover.found(route, exact, this.#nowMs)
   }
 
@@ -354,7 +354,7 @@ export class Session {
     // The next step leaves before the token is shown to anyone: nobody's reading slows the route down.
     const changes = this.#changeover.isReady
     if (stop === undefined && !changes) this.#step(this.#drafts.next(this.#ids, this.#nowMs))
-    if (stop === undefined) epoch.ask(round, this.#nowMs)
+    if (stop === undefined) this.#epochs.ask(round, this.#ids.length - 1, this.#nowMs)
     this.#detours.pump(this.#ids)
     for (const [i, id] of generated.entries()) {
       const last = i === generated.length - 1 ? stop : undefined
@@ -370,16 +370,9 @@ export class Session {
   }
 
   #onFrame(frame: Frame): void {
-    if (this.#phase === 'closing') {
-      if (frame.kind === 'closed') this.#finish(frame)
-      return
-    }
+    if (this.#phase === 'closing' && frame.kind === 'closed') this.#finish(frame)
     if (this.#phase !== 'running') return
-    if (frame.kind !== 'ack' && frame.kind !== 'refuse' && frame.kind !== 'standing' && frame.kind !== 'prepared') {
-      this.#violated(0, 'unexpected', `${frame.kind} has no place on the way up`)
-      return
-    }
-    if (frame.epoch !== this.#epoch!.number) return
+    if ('epoch' in frame && frame.epoch !== this.#epoch!.number) return
     switch (frame.kind) {
       case 'ack':
         this.#onAck(frame)
@@ -390,10 +383,16 @@ export class Session {
       case 'standing':
         this.#onStanding(frame)
         break
+      case 'committed':
+        this.#epochs.committed(frame.commitment)
+        break
       case 'prepared':
         this.#detours.prepared(frame, this.#nowMs)
+        if (this.#changeover.isReady) this.#epochs.commit(this.#ids.length - 1, { goes: true })
         this.#changeover.takeIfLate(this.#nowMs)
         break
+      default:
+        this.#violated(0, 'unexpected', `${frame.kind} has no place on the way up`)
     }
   }
 
@@ -432,7 +431,7 @@ export class Session {
     this.#phase = 'ended'
     if (this.#epoch !== undefined) this.#hangUp()
     const [exact, drafts] = [this.#epochs.exact, this.#drafts.stats]
-    const committed = commitments && committedBy(commitments, this.#epoch!.terms, this.#ids, this.#init)
+    const committed = this.#epochs.allCommitted(this.#ids, commitments)
     this.#tell({ kind: 'end', outcome: this.#outcome!, route: this.route, exact, hops, drafts, committed })
   }
 

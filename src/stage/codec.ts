@@ -132,6 +132,12 @@ function toWire(frame: Exclude<Frame, StepFrame | TokenFrame>): StageFrame {
     }
     case 'ask':
       return { ask: { epoch: frame.epoch, round: frame.round } }
+    case 'commit':
+      return { commit: { epoch: frame.epoch, tokens: frame.tokens } }
+    case 'committed': {
+      const { payload, signature } = frame.commitment
+      return { committed: { epoch: frame.epoch, commitment: { commitment: payload, signature } } }
+    }
     case 'standing': {
       const { kind: _, ...standing } = frame
       return { standing }
@@ -206,6 +212,16 @@ export function decodeFrame(bytes: Uint8Array): Frame | undefined {
     check(arrived <= positionMax && length <= positionMax, 'positions are at most 2^31', Math.max(arrived, length))
     for (const ms of [busyMs, computeMs, queueMs, gatherMs, placeMs]) check(isAmount(ms), 'times are not negative', ms)
     return { kind: 'standing', ...wire.standing }
+  }
+  if (wire.commit != null) {
+    const { epoch, tokens } = wire.commit
+    check(tokens >= 1 && tokens <= positionMax, 'a commitment is about 1 token to 2^31', tokens)
+    return { kind: 'commit', epoch, tokens }
+  }
+  if (wire.committed != null) {
+    const { epoch, commitment } = wire.committed
+    check(commitment != null, 'Committed has a commitment', epoch)
+    return { kind: 'committed', epoch, commitment: readCommitment(commitment!.commitment, commitment!.signature) }
   }
   if (wire.prepare != null) {
     const { epoch, hop, signature } = wire.prepare

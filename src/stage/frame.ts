@@ -215,6 +215,20 @@ export interface StandingFrame {
   readonly placeMs: number
 }
 
+/** What has everybody computed of the tokens [0, tokens) (rule S42)? */
+export interface CommitFrame {
+  readonly kind: 'commit'
+  readonly epoch: number
+  readonly tokens: number
+}
+
+/** What one hop commits to before a session ends. */
+export interface CommittedFrame {
+  readonly kind: 'committed'
+  readonly epoch: number
+  readonly commitment: SignedCommitment
+}
+
 export type Frame =
   | OpenFrame
   | StepFrame
@@ -228,6 +242,8 @@ export type Frame =
   | PreparedFrame
   | AskFrame
   | StandingFrame
+  | CommitFrame
+  | CommittedFrame
 
 /** [tokens] ids of a step, wherever it has them; undefined where it has none. */
 export function idsOf({ input, ids }: Pick<StepFrame, 'input' | 'ids'>): Int32Array | undefined {

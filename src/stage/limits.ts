@@ -84,6 +84,9 @@ export const commitmentBytesMax = 512
  * what a hop is given and of what it gives, 512 kB of a session whose rows have 8 kB. It is more than a step's drafts, which may all be cut off.
  */
 export const chainBlockRows = 16
+/** A hop commits so often before a session ends, and once for each so many tokens: a signature takes 30 µs, and a driver may ask with each frame. */
+export const commitsFree = 4
+export const commitTokensMin = 32
 /** Name of a numeric class, as records have it. */
 export const classCharsMax = 64
 /**

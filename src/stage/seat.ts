@@ -13,6 +13,8 @@ import type {
   AckFrame,
   AskFrame,
   ClosedFrame,
+  CommitFrame,
+  CommittedFrame,
   Frame,
   RefuseFrame,
   RefuseReason,
@@ -21,6 +23,7 @@ import type {
 } from './frame.ts'
 import { Outlet } from './outlet.ts'
 import { keptMaskBytes } from './masks.ts'
+import { commitsFree, commitTokensMin } from './limits.ts'
 import type { Phase, SeatCore, SeatHost } from './seat-host.ts'
 import { SeatSteps, type StepFailure, type StepResult } from './seat-steps.ts'
 import type { StageChannel } from './stage-channel.ts'
@@ -49,6 +52,8 @@ export class Seat implements SeatCore {
   isInLine = false
   /** It gives way as soon as the step that runs is done, and why. */
   #yields: string | undefined
+  /** What it has signed before its end. */
+  #commitments = 0
   #engine: 'none' | 'opening' | 'open' | 'failed' = 'opening'
 
   readonly ending = new Ending()
@@ -239,9 +244,31 @@ export class Seat implements SeatCore {
     return this.#steps.acked(frame)
   }
 
-  /** The driver wants to know how far everybody has come. */
-  asked(frame: AskFrame, nowMs: number): void {
-    this.#steps.asked(frame, nowMs)
+  /** The driver wants to know how far everybody has come, or to have it signed. */
+  asked(frame: AskFrame | CommitFrame, nowMs: number): undefined {
+    if (frame.kind === 'ask') this.#steps.asked(frame, nowMs)
+    else this.#askedToCommit(frame)
+  }
+
+  /** The driver wants to have signed what was computed so far (rule S42). */
+  #askedToCommit(frame: CommitFrame): void {
+    const { epoch, tokens } = frame
+    if (epoch !== this.epoch || this.phase !== 'open' || tokens > this.length) return
+    if (!this.isTail && this.down?.connected === true) this.sendDown(frame)
+    if (this.#commitments >= commitsFree + this.length / commitTokensMin) return
+    const { id: seat, terms, hop } = this
+    const commitment = this.#host.commits?.commit({ seat, terms, hop, tokens, states: undefined })
+    this.#commitments++
+    if (commitment !== undefined) this.sendUp({ kind: 'committed', epoch, commitment })
+  }
+
+  /** A hop further down has signed what it computed so far. Returns what is wrong with the frame. */
+  committedBelow(frame: CommittedFrame): Fault | undefined {
+    const { hop } = frame.commitment
+    if (hop <= this.hop || hop >= this.route.length)
+      return { violation: 'invalid', message: `hop ${hop} commits from behind hop ${this.hop}` }
+    if (frame.epoch === this.epoch && this.phase !== 'closing') this.sendUp(frame)
+    return undefined
   }
 
   /** A hop further down says how far it has come. Returns what is wrong with the frame. */

@@ -284,10 +284,7 @@ export class Stages {
       seat.moved('in', bytes)
       if (frame.kind === 'step') return seat.step(frame, this.#nowMs, readMs)
       if (frame.kind === 'prepare') return seat.feeding.prepare(frame)
-      if (frame.kind === 'ask') {
-        seat.asked(frame, this.#nowMs)
-        return undefined
-      }
+      if (frame.kind === 'ask' || frame.kind === 'commit') return seat.asked(frame, this.#nowMs)
       if (frame.kind !== 'close') return unexpected(`${frame.kind} has no place on the way down`)
       seat.askedToClose(this.#nowMs, frame.commitTo)
       return undefined
@@ -300,6 +297,7 @@ export class Stages {
         return undefined
       }
       if (frame.kind === 'ack') return seat.ack(frame)
+      if (frame.kind === 'committed' && !seat.isTail) return seat.committedBelow(frame)
       if (frame.kind === 'standing' && !seat.isTail) return seat.standingBelow(frame, this.#nowMs)
       if (frame.kind === 'refuse' && !seat.isTail) return seat.refusedBelow(frame)
       if (frame.kind === 'refuse') {

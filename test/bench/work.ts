@@ -166,7 +166,7 @@ async function measureSwarms(init: SwarmInit): Promise<readonly Kind[]> {
         kinds.flatMap(({ swarms }) => swarms.map(async swarm => [swarm, await swarm.driver(signal)] as const))
       )
     )
-    for (let round = -warmRounds * swarmsOfAKind; round < 4 * rounds; round++) {
+    for (let round = -warmRounds * swarmsOfAKind; round < 8 * rounds; round++) {
       // Each begins as often as the other one.
       for (const kind of round % 2 === 0 ? kinds : kinds.toReversed()) {
         const swarm = kind.swarms[Math.abs(round >> 1) % swarmsOfAKind]!

@@ -2,6 +2,8 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { seeded } from '../../src/base/rng.ts'
+import { EngineError } from '../../src/errors.ts'
+import { commitEveryTokens } from '../../src/session/limits.ts'
 import { askCase, askRows } from '../../src/check/ask-service.ts'
 import type { WorkCase } from '../../src/check/case.ts'
 import { checkFrameBytesMax, doubtChecks } from '../../src/check/limits.ts'
@@ -22,6 +24,12 @@ const [first, second, third] = [
 ]
 const text = prompt(150)
 const signal = AbortSignal.timeout(20_000)
+
+/** Draws in which all but the n-th one come to nothing. */
+function drawsOnly(n: number, value: number): () => number {
+  let at = 0
+  return () => (++at === n ? value : 0.99)
+}
 
 const worlds: TestWorld[] = []
 afterEach(async () => {
@@ -104,6 +112,26 @@ describe('a hop that computes something else', () => {
     expect(checked.checks.refuted).toEqual(new Set([liar.id]))
     // Each of them has seen it for itself.
     for (const each of others) expect(each.checks.refuted).toEqual(new Set([liar.id]))
+  })
+
+  it('is found out though it goes away before the answer ends, by what it has signed until then', async () => {
+    const w = world()
+    const liar = await w.add('Liar', [second])
+    for (const [i, each] of [first, second, third].entries()) await checking(w, await w.add(`Q${i}`, [each]))
+    const driver = await w.add('D', [second])
+    lie(liar.probes[0]!.engine)
+    // Of those who are there at the end nobody is drawn.
+    const checked = await checking(w, driver, { rng: drawsOnly(3, 0) })
+    liar.probes[0]!.beforeRun = ({ position }) => {
+      if (position >= text.length + commitEveryTokens + 5) throw new EngineError('it has gone away')
+    }
+    const { ids, events } = await ask(w, driver, checked, commitEveryTokens + 12)
+    expect(events.flatMap(({ event }) => (['lost', 'refuted'].includes(event) ? [event] : []))).toEqual([
+      'lost',
+      'refuted'
+    ])
+    expect(checked.refuted).toMatchObject([{ peer: liar.id, range: second }])
+    expect(ids).toEqual(w.expected(text, commitEveryTokens + 12))
   })
 
   it('is doubted, and not refuted, where only one other could look', async () => {

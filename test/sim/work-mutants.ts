@@ -63,6 +63,22 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     seeds: 12
   },
   {
+    name: 'have hops commit at the end alone',
+    file: 'src/session/committed.ts',
+    original: '(goes ? 1 : commitEveryTokens)',
+    mutated: '(goes ? 1 : 1_000 * commitEveryTokens)',
+    from: 26,
+    seeds: 12
+  },
+  {
+    name: 'forget who has gone before the end',
+    file: service,
+    original: '[session, ...partsOf(session)]',
+    mutated: '[session, ...partsOf(session).slice(0, 0)]',
+    from: 26,
+    seeds: 12
+  },
+  {
     name: 'check nobody who is new',
     file: 'src/check/known.ts',
     original: '< knownChecks ? newShare : checkShare',

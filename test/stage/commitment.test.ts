@@ -16,6 +16,7 @@ import {
 } from '../../src/stage/commitment.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import { sha256 } from '../../src/stage/committing-service.ts'
+import { commitEveryTokens } from '../../src/session/limits.ts'
 import { commitmentBytesMax } from '../../src/stage/limits.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
 import { peerId, prompt, type TestPeer, TestWorld } from '../session/world.ts'
@@ -207,6 +208,61 @@ describe('S41: hops commit when a session ends', () => {
     const { ids, committed } = await run(w, driver, { maxTokens: 10 })
     expect(ids).toEqual(w.expected(prompt(150), 10))
     expect(committed!.commitments.map(({ hop }) => hop)).toEqual([0, 2])
+    await w.stop()
+  })
+
+  it('while it goes on, too, and who has gone has said what it did until then: S42', async () => {
+    const w = new TestWorld({ commits: true })
+    for (const [i, range] of ranges.entries()) await w.add(`Q${i + 1}`, [range])
+    await w.add('S', [ranges[1]!])
+    const driver = await w.add('D', [])
+    let lost: PeerId | undefined
+    const { ids, committed } = await run(w, driver, {
+      maxTokens: commitEveryTokens + 20,
+      onToken: count => {
+        if (count !== commitEveryTokens + 10) return
+        lost = w.routes[0]![1]!.peer
+        w.kill(lost)
+      }
+    })
+    expect(ids).toEqual(w.expected(prompt(150), commitEveryTokens + 20))
+    const [before] = committed!.before
+    expect(before!.terms.route[1]!.peer).toBe(lost)
+    const tokens = 150 + commitEveryTokens
+    for (const each of before!.commitments) {
+      expect(each.tokens).toBeGreaterThanOrEqual(tokens)
+      expect(each.tokens).toBeLessThan(tokens + 8)
+    }
+    const some = before!.commitments[0]!.tokens
+    agrees({ ...committed!, ...before!, ids: committed!.ids.slice(0, some + 1) })
+    agrees(committed!)
+    await w.stop()
+  })
+
+  it('before a planned departure: what the leaving hop computed is signed, all but the last few tokens', async () => {
+    const w = new TestWorld({ commits: true })
+    for (const [i, range] of ranges.entries()) await w.add(`Q${i + 1}`, [range])
+    await w.add('S', [ranges[1]!])
+    const driver = await w.add('D', [])
+    // Long enough to be gone around.
+    for (const { probes } of w.peers.values())
+      for (const probe of probes) probe.beforeRun = () => new Promise(resolve => setTimeout(resolve, 4))
+    let gone: PeerId | undefined
+    const { committed } = await run(w, driver, {
+      maxTokens: 60,
+      onToken: count => {
+        if (count !== 12) return
+        gone = w.routes[0]![1]!.peer
+        w.leaving.add(gone)
+      }
+    })
+    expect(committed!.terms.route.map(({ peer }) => peer)).not.toContain(gone)
+    const said = committed!.before.flatMap(({ terms, commitments }) =>
+      commitments.filter(({ hop }) => terms.route[hop]!.peer === gone)
+    )
+    expect(said).toHaveLength(1)
+    expect(isCommittedBy(gone!, said[0]!, verify)).toBe(true)
+    expect(said[0]!.tokens).toBeGreaterThanOrEqual(150 + 12 - 1)
     await w.stop()
   })
 

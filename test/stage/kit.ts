@@ -4,6 +4,7 @@ import type { StepCost } from '../../src/engine/engine.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import type { ChannelId, SeatId, StageEffect, StageEvent, StageFacts } from '../../src/stage/event.ts'
 import { type Frame, framedBytes, type OpenFrame, type PrepareFrame, type StepFrame } from '../../src/stage/frame.ts'
+import type { Commits } from '../../src/stage/seat-host.ts'
 import { Stages } from '../../src/stage/stage.ts'
 import { type SignedTerms, signTerms, type Terms } from '../../src/stage/terms.ts'
 import { signerOf, verify } from '../../sim/cast.ts'
@@ -20,8 +21,9 @@ export class Kit {
   readonly stages: Stages
   nowMs = 0
 
-  constructor(self: string, init: { retainBytesMax?: number } = {}) {
-    this.stages = new Stages({ self: peer(self), retainBytesMax: init.retainBytesMax ?? 1 << 20, drivers: { verify } })
+  constructor(self: string, init: { retainBytesMax?: number; commits?: Commits } = {}) {
+    const { retainBytesMax = 1 << 20, commits } = init
+    this.stages = new Stages({ self: peer(self), retainBytesMax, drivers: { verify }, commits })
   }
 
   do(event: StageEvent): Seen[] {

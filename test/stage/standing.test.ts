@@ -1,14 +1,17 @@
 /** A stage says how far it has come, and how it lost its next hop. Rule numbers are those of `protocols/stage.md`. */
 import { describe, expect, test } from 'vitest'
-import { askMinMs } from '../../src/stage/limits.ts'
+import { askMinMs, commitsFree } from '../../src/stage/limits.ts'
+import { type SignedCommitment, signCommitment } from '../../src/stage/commitment.ts'
+import type { Commits } from '../../src/stage/seat-host.ts'
+import { signerOf } from '../../sim/cast.ts'
 import type { Frame, StandingFrame } from '../../src/stage/frame.ts'
 import { facts, idStep, Kit, open, peer, seatOf, states, step } from './kit.ts'
 
 const seat = seatOf(2, 4)
 
 /** B, the middle hop, with its streams up (1) and down (-1) open. */
-function middle(): Kit {
-  const kit = new Kit('B')
+function middle(commits?: Commits): Kit {
+  const kit = new Kit('B', commits && { commits })
   kit.do({ kind: 'add', stage: facts(2, 4) })
   kit.do({ kind: 'accepted', channel: 1, remote: peer('A') })
   kit.frame(1, open(1))
@@ -34,6 +37,57 @@ const standing: StandingFrame = {
   place: 0,
   placeMs: 0
 }
+
+describe('S42: what a hop has computed so far', () => {
+  const digest = new Uint8Array(32).fill(1)
+  const signed = (hop: number, tokens: number): SignedCommitment =>
+    signCommitment(
+      { terms: digest, hop, tokens, input: digest, output: digest, numericClass: 'toy' },
+      signerOf(peer('C'))
+    )
+  const commit = (tokens: number, epoch = 0): Frame => ({ kind: 'commit', epoch, tokens })
+  const sent = (to: number, frame: Frame): object => ({ kind: 'send', channel: to, frame })
+
+  test('it passes the question on and signs, and passes on what those behind it have signed', () => {
+    const kit = middle({ commit: ({ hop, tokens }) => signed(hop, tokens) })
+    kit.frame(1, step(0, 3))
+    kit.computed(seat, { hidden: states(0, 3) })
+    expect(kit.frame(1, commit(3))).toEqual([
+      sent(-1, commit(3)),
+      sent(1, { kind: 'committed', epoch: 0, commitment: signed(1, 3) })
+    ])
+    const below = { kind: 'committed', epoch: 0, commitment: signed(2, 3) } as const
+    expect(kit.frame(-1, below)).toEqual([sent(1, below)])
+  })
+
+  test('it says nothing of tokens that it has not computed, and of another epoch', () => {
+    const kit = middle({ commit: ({ hop, tokens }) => signed(hop, tokens) })
+    kit.frame(1, step(0, 3))
+    kit.computed(seat, { hidden: states(0, 3) })
+    expect(kit.frame(1, commit(4))).toEqual([])
+    expect(kit.frame(1, commit(3, 1))).toEqual([])
+  })
+
+  test('it signs no more often than it has computed, however often it is asked', () => {
+    let count = 0
+    const kit = middle({
+      commit: ({ hop, tokens }) => {
+        count++
+        return signed(hop, tokens)
+      }
+    })
+    kit.frame(1, step(0, 3))
+    kit.computed(seat, { hidden: states(0, 3) })
+    for (let i = 0; i < 50; i++) kit.frame(1, commit(3))
+    expect(count).toBe(commitsFree + 1)
+  })
+
+  test('a commitment of a hop that is not behind it is a violation', () => {
+    const kit = middle()
+    const effects = kit.frame(-1, { kind: 'committed', epoch: 0, commitment: signed(1, 3) })
+    expect(effects).toContainEqual(expect.objectContaining({ kind: 'violation' }))
+  })
+})
 
 describe('S22: how far a hop has come', () => {
   test('it passes the question on and answers it, whatever it computes', () => {
