@@ -6,7 +6,7 @@
  */
 import { Laps } from './laps.ts'
 import { OwnerDebts } from './owner-debts.ts'
-import { partMs, shortTokensMax } from './limits.ts'
+import { overHoldMs, partMs, shortTokensMax } from './limits.ts'
 import { PassCost } from './pass-cost.ts'
 
 /** What waits for the engine. */
@@ -122,6 +122,7 @@ export class Batches {
     if (heads.length === 0) return undefined
     heads.sort((a, b) => a.turn - b.turn)
     const within = this.#withinParts(heads, nowMs)
+    if (within === undefined) return { kind: 'gather', untilMs: this.#debts.othersSeenMs(nowMs)! + overHoldMs }
     const turn = this.#init.shares ? this.#beside(this.#shared(within, nowMs), within) : this.#single(within, nowMs)
     if (turn.kind === 'gather') this.#isGathering = true
     return turn
@@ -165,16 +166,19 @@ export class Batches {
   }
 
   /**
-   * Those first that have not had more than their part. Where nobody else waits at this moment, the others are computed for in short passes: whoever comes
-   * back meanwhile waits for the end of one.
+   * Those first that have not had more than their part. Where nobody else waits at this moment, the others wait for those that were here just now, beside
+   * whom they are cheapest, and then are computed for in short passes: whoever comes back meanwhile waits for the end of one. Undefined
+   * while they wait.
    */
-  #withinParts(heads: readonly Waiting[], nowMs: number): Choice {
+  #withinParts(heads: readonly Waiting[], nowMs: number): Choice | undefined {
     const { rowsMax } = this.#init
     const over = heads.filter(({ owner }) => this.#debts.isOver(owner))
     const first = heads.filter(work => !over.includes(work))
     if (first.length > 0) return { heads: first, rowsMax, over }
-    const areAlone = !heads.some(({ owner }) => this.#debts.hasOthers(owner, nowMs))
-    return { heads, rowsMax: areAlone ? rowsMax : Math.min(rowsMax, 1 + Math.floor(1 / this.#cost.share)), over: [] }
+    const othersMs = this.#debts.othersSeenMs(nowMs)
+    if (othersMs === undefined) return { heads, rowsMax, over: [] }
+    if (nowMs < othersMs + overHoldMs) return undefined
+    return { heads, rowsMax: Math.min(rowsMax, 1 + Math.floor(1 / this.#cost.share)), over: [] }
   }
 
   /** A pass with as many rows of each that has had more than its part as one of the others has in it: they are cheapest there. */

@@ -103,6 +103,11 @@ export const gatherShare = 0.5
  */
 export const debtBurstMs = 2_000
 export const debtMaxMs = 3_000
+/**
+ * Whoever has had more than its part waits so long for those that were here just now, to be computed for beside them: the time between two tokens of an
+ * answer over a LAN. Without it 16 sessions of one driver filled each moment in which four others had no step here, and had those wait for the end of each.
+ */
+export const overHoldMs = 30
 /** A driver without a step for this long has no part now: a lap over slow links takes a second. */
 export const debtAwayMs = 2_000
 /** In this time half of what one has had too much is forgotten: who has 4 % more than an equal part all the time owes nothing. */

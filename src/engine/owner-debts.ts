@@ -41,10 +41,12 @@ export class OwnerDebts {
     return (this.#owners.get(owner)?.debtMs ?? 0) > debtBurstMs
   }
 
-  /** Whether another owner has had a step here just now. */
-  hasOthers(owner: string, nowMs: number): boolean {
-    for (const [other, { seenMs }] of this.#owners) if (other !== owner && nowMs - seenMs <= debtAwayMs) return true
-    return false
+  /** When another owner that has not had more than its part had a step here last; undefined where that is long ago. */
+  othersSeenMs(nowMs: number): number | undefined {
+    let lastMs: number | undefined
+    for (const [other, { seenMs }] of this.#owners)
+      if (nowMs - seenMs <= debtAwayMs && !this.isOver(other)) lastMs = Math.max(lastMs ?? seenMs, seenMs)
+    return lastMs
   }
 
   /** What was long ago counts for little: who has a little more than others all the time is no offence either. */

@@ -8,6 +8,8 @@ import {
   handshakesMax,
   handshakesPerAddressMax,
   inboundBurstMax,
+  inboundBusyBurstMax,
+  inboundBusyPerSecondMax,
   inboundPerSecondMax
 } from './limits.ts'
 import { Budget } from '../base/budget.ts'
@@ -18,6 +20,8 @@ interface Origin {
   /** The oldest first. */
   readonly pending: Set<number>
   readonly budget: Budget
+  /** While sessions run here. */
+  readonly busyBudget: Budget
 }
 
 export type Knock =
@@ -30,10 +34,11 @@ export class Doorway {
   readonly #pending = new Map<number, string>()
   #next = 0
 
-  /** A connection from an address is there. */
-  knock(address: string, nowMs: number): Knock {
+  /** A connection from an address is there. @param isBusy whether sessions run here, from which handshakes take the loop's time */
+  knock(address: string, nowMs: number, { isBusy = false } = {}): Knock {
     const key = linkPrefix(address)
     const origin = this.#origin(key, nowMs)
+    if (isBusy && !origin.busyBudget.take(nowMs)) return 'refused'
     if (!origin.budget.take(nowMs)) return 'refused'
     let givesWay: number | undefined
     if (origin.pending.size >= handshakesPerAddressMax) givesWay = first(origin.pending)
@@ -62,7 +67,8 @@ export class Doorway {
     if (origin === undefined) {
       if (this.#origins.size >= doorwayAddressesMax) this.#forgetOne()
       const budget = new Budget({ perSecond: inboundPerSecondMax, burst: inboundBurstMax }, nowMs)
-      origin = { pending: new Set(), budget }
+      const busyBudget = new Budget({ perSecond: inboundBusyPerSecondMax, burst: inboundBusyBurstMax }, nowMs)
+      origin = { pending: new Set(), budget, busyBudget }
     }
     this.#origins.delete(key)
     this.#origins.set(key, origin)

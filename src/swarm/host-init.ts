@@ -1,11 +1,13 @@
 /** What a host is started with, and tells. */
 import type { SelectFn, ValidateFn } from '@libp2p/kad-dht'
 import type { PeerId } from '../base/ids.ts'
-import type { MemberDoors } from './admitting.ts'
+import type { Admitting, MemberDoors } from './admitting.ts'
+import type { DhtBytes } from './dht-bytes.ts'
 import type { DhtStore } from './dht-store.ts'
 import type { Identity } from './identity.ts'
 import type { HostDatastore } from './node.ts'
 import type { HandshakeFailure } from './noise.ts'
+import type { ReadingService } from './reading-service.ts'
 
 export interface HostInit {
   readonly identity: Identity
@@ -39,4 +41,13 @@ export interface HostInit {
   readonly onIdentified?: (peer: PeerId, protocols: readonly string[]) => void
   /** A peer broke the framing rules. */
   readonly onViolation?: (peer: PeerId, kind: string) => void
+}
+
+/** What is there before it, and it needs. */
+export interface HostParts {
+  /** Peers that are being dialled, other than by queries of the DHT. */
+  readonly meant: Set<string>
+  readonly dhtBytes: DhtBytes
+  readonly admitting: Admitting | undefined
+  readonly reading: ReadingService
 }

@@ -15,8 +15,9 @@ import { type Admitting, admittingOf } from './admitting.ts'
 import { memoryChannels, StreamChannel } from './channel.ts'
 import { DhtBytes } from './dht-bytes.ts'
 import { Duplicates } from './duplicates.ts'
-import type { HostInit } from './host-init.ts'
-import { channelsOutMax, connectionsPerPeerMax, contactCloseMs, frameBytesDefaultMax, silentDialMs } from './limits.ts'
+import type { HostInit, HostParts } from './host-init.ts'
+import { channelsOutMax, connectionsPerPeerMax, contactCloseMs, frameBytesDefaultMax } from './limits.ts'
+import { silentDialMs } from './liveness-limits.ts'
 import { InboundChannels } from './inbound.ts'
 import type { Channel, HandleOptions, Links } from './links.ts'
 import type { LinkTraffic } from './liveness.ts'
@@ -50,7 +51,7 @@ export class Host implements Links {
   readonly #inbound = new InboundChannels()
   readonly #channels = new Set<StreamChannel>()
   readonly #unfinished = new UnfinishedFrames()
-  readonly #reading = new ReadingService()
+  readonly #reading: ReadingService
   readonly #connected = new Set<PeerId>()
   readonly #traffic = new Map<PeerId, Traffic>()
   /** How peers that are not connected any more were lost, where that was not a plain close. */
@@ -61,12 +62,8 @@ export class Host implements Links {
   readonly #admitting: Admitting | undefined
   #stopped = false
 
-  private constructor(
-    init: HostInit,
-    node: Node,
-    sockets: LanTcp,
-    { meant, dhtBytes, admitting }: { meant: Set<string>; dhtBytes: DhtBytes; admitting: Admitting | undefined }
-  ) {
+  private constructor(init: HostInit, node: Node, sockets: LanTcp, { meant, dhtBytes, admitting, reading }: HostParts) {
+    this.#reading = reading
     this.#admitting = admitting
     this.#meant = meant
     this.dhtBytes = dhtBytes
@@ -95,6 +92,7 @@ export class Host implements Links {
   static async start(init: HostInit): Promise<Host> {
     const meant = new Set<string>()
     const dhtBytes = new DhtBytes(dhtProtocol)
+    const reading = new ReadingService()
     const onFailed = (how: HandshakeFailure): void => init.onHandshakeFailed?.(how)
     const admitting = admittingOf(init, onFailed)
     const { node, sockets, listen } = await createNode({
@@ -112,9 +110,10 @@ export class Host implements Links {
       mayDial: peer => meant.has(peer) || init.queriesMayDial?.() !== false,
       validate: init.validate,
       select: init.select,
-      onHandshakeFailed: onFailed
+      onHandshakeFailed: onFailed,
+      isBusy: () => reading.isBusy
     })
-    const host = new Host(init, node, sockets, { meant, dhtBytes, admitting })
+    const host = new Host(init, node, sockets, { meant, dhtBytes, admitting, reading })
     await startNode(node, listen)
     return host
   }

@@ -30,7 +30,7 @@ import {
   beatKeptMs,
   beatSlowMs,
   silenceMaxMs
-} from './limits.ts'
+} from './liveness-limits.ts'
 
 /** A connected peer as its connections show it. The same object may be given again with other numbers. */
 export interface LinkTraffic {

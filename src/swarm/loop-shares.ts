@@ -47,12 +47,13 @@ export class LoopShares {
     const part = this.#parts.get(peer)
     if (part === undefined || part.leftMs >= 0) return 0
     refill(part, nowMs)
-    if (part.leftMs >= 0 || !this.#areOthersHere(peer, nowMs)) return 0
+    if (part.leftMs >= 0 || !this.areWanted(nowMs, peer)) return 0
     return Math.min(loopPauseMaxMs, -part.leftMs / loopShareRatio)
   }
 
-  #areOthersHere(peer: PeerId, nowMs: number): boolean {
-    for (const [other, { wantedMs }] of this.#parts) if (other !== peer && nowMs - wantedMs <= loopOthersMs) return true
+  /** Whether what peers send is of use to sessions here. @param but whose sessions do not count */
+  areWanted(nowMs: number, but?: PeerId): boolean {
+    for (const [peer, { wantedMs }] of this.#parts) if (peer !== but && nowMs - wantedMs <= loopOthersMs) return true
     return false
   }
 

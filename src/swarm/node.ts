@@ -140,6 +140,8 @@ export interface NodeInit {
   readonly validate: ValidateFn | undefined
   readonly select: SelectFn | undefined
   readonly onHandshakeFailed: (how: HandshakeFailure) => void
+  /** Whether sessions run here. */
+  readonly isBusy: () => boolean
 }
 
 export type Node = Libp2p<Services>
@@ -151,7 +153,7 @@ export type Node = Libp2p<Services>
  */
 export async function createNode(init: NodeInit): Promise<{ node: Node; sockets: LanTcp; listen: Multiaddr[] }> {
   const listen = init.listen.map(parseListenAddress)
-  const sockets = new LanTcp(new Doorway())
+  const sockets = new LanTcp(new Doorway(), init.isBusy)
   const node = await createLibp2p<Services>({
     start: false,
     privateKey: init.identity.privateKey,

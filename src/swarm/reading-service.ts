@@ -28,6 +28,11 @@ export class ReadingService {
     }
   }
 
+  /** Whether sessions run here. */
+  get isBusy(): boolean {
+    return this.#shares.areWanted(performance.now())
+  }
+
   /** Frames of a peer were what a session waited for. */
   wanted(peer: PeerId, taken: { readonly ms: number; readonly bytes: number }): void {
     this.#shares.wanted(peer, taken, performance.now())

@@ -15,13 +15,16 @@ type TcpComponents = Parameters<ReturnType<typeof tcp>>[0]
 
 export class LanTcp {
   readonly #doorway: Doorway
+  readonly #isBusy: () => boolean
   /** Sockets whose handshake is not over. */
   readonly #pending = new Map<number, Socket>()
   readonly #admitted = new WeakMap<object, number>()
   readonly #listeners = new Set<Listener>()
 
-  constructor(doorway: Doorway) {
+  /** @param isBusy whether sessions run here @default none ever does */
+  constructor(doorway: Doorway, isBusy: () => boolean = () => false) {
     this.#doorway = doorway
+    this.#isBusy = isBusy
   }
 
   /** What libp2p takes as a transport. */
@@ -84,7 +87,7 @@ export class LanTcp {
       socket.destroy()
       return
     }
-    const knock = this.#doorway.knock(remoteAddress, performance.now())
+    const knock = this.#doorway.knock(remoteAddress, performance.now(), { isBusy: this.#isBusy() })
     if (knock === 'refused') {
       socket.destroy()
       return

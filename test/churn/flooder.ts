@@ -30,10 +30,20 @@ lines.on('line', line => {
   const kind = floodKinds.find(each => each === line)
   running = running.then(async () => {
     if (kind !== undefined) await flooding(kind, signal)
+    else if (line === 'spin') await spinning(signal)
   })
 })
 lines.on('close', () => process.exit())
 process.stdout.write('ready\n')
+
+/** Computes and sends nothing: what it costs others that a process which is never done runs on their machine. */
+async function spinning(signal: AbortSignal): Promise<void> {
+  const bytes = new Uint8Array(1 << 20)
+  for (let n = 0; !signal.aborted; n++) {
+    bytes.fill(n)
+    await new Promise(resolve => setImmediate(resolve))
+  }
+}
 
 async function flooding(kind: FloodKind, signal: AbortSignal): Promise<void> {
   // Who was put out comes back for the next one.

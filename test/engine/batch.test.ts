@@ -374,6 +374,27 @@ describe('a driver that has had more than its part', () => {
     expect(Math.min(...rows)).toBe(32)
   })
 
+  it('costs others little between two of their tokens: it waits to be computed for beside them', () => {
+    const tokens = (heavySessions: number): number => {
+      const bench = new Bench({ machine: { firstMs: 1.2, furtherMs: 0.2 } })
+      for (let i = 0; i < heavySessions; i++) bench.push(`heavy-${i}`, 1, 'heavy')
+      for (let i = 0; i < 4; i++) bench.comes(`other-${i}`, i)
+      let computed = 0
+      while (bench.nowMs < 30_000) {
+        const { done } = bench.step()
+        for (const session of done) {
+          if (session.startsWith('heavy')) bench.push(session, 1, 'heavy')
+          else bench.comes(session, bench.nowMs + 5)
+          if (session.startsWith('other') && bench.nowMs > 15_000) computed += 1
+        }
+        // What has come meanwhile is there for the next pass.
+        bench.pass(bench.nowMs)
+      }
+      return computed
+    }
+    expect(tokens(16) / tokens(0)).toBeGreaterThan(0.86)
+  })
+
   it('is computed for in short passes while others are away for a moment, and in whole ones once they have gone', () => {
     const bench = new Bench()
     const again = (): { readonly rows: number; readonly done: string[] } => {

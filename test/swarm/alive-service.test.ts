@@ -5,7 +5,7 @@ import { Chance } from '../../sim/chance.ts'
 import { MemoryWorld } from '../../sim/memory-links.ts'
 import type { PeerId } from '../../src/base/ids.ts'
 import { AliveService } from '../../src/swarm/alive-service.ts'
-import { aliveUnwantedMs } from '../../src/swarm/limits.ts'
+import { aliveUnwantedMs } from '../../src/swarm/liveness-limits.ts'
 import { MovedClock } from './moved-clock.ts'
 
 const chance = new Chance(11)

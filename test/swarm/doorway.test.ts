@@ -9,6 +9,8 @@ import {
   handshakesMax,
   handshakesPerAddressMax,
   inboundBurstMax,
+  inboundBusyBurstMax,
+  inboundBusyPerSecondMax,
   inboundPerSecondMax
 } from '../../src/swarm/limits.ts'
 import { Doorway, type Knock } from '../../src/swarm/doorway.ts'
@@ -55,6 +57,19 @@ describe('the doorway', () => {
     }
     expect(10_000 - refused).toBeLessThanOrEqual(inboundBurstMax + 10 * inboundPerSecondMax + 1)
     expect(doorway.pending).toBe(0)
+  })
+
+  it('refuses most of what one address hurries while sessions run here, and nobody else', () => {
+    const doorway = new Doorway()
+    let refused = 0
+    for (let ms = 0; ms < 10_000; ms += 10) {
+      const knock = doorway.knock('10.0.0.1', ms, { isBusy: true })
+      if (knock === 'refused') refused++
+      else doorway.done(knock.admitted)
+      if (ms % 100 === 0) doorway.done(admitted(doorway.knock('10.0.0.2', ms, { isBusy: true })).admitted)
+    }
+    expect(1_000 - refused).toBeLessThanOrEqual(inboundBusyBurstMax + 10 * inboundBusyPerSecondMax + 1)
+    expect(1_000 - refused).toBeGreaterThanOrEqual(10 * inboundBusyPerSecondMax)
   })
 
   it('counts one IPv6 link as one address, and forgets addresses that come by once', () => {

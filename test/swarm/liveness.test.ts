@@ -18,7 +18,7 @@ import {
   beatKeptMs,
   beatSlowMs,
   silenceMaxMs
-} from '../../src/swarm/limits.ts'
+} from '../../src/swarm/liveness-limits.ts'
 import { Liveness, type LivenessEffect } from '../../src/swarm/liveness.ts'
 import { Clock, type LinkQuality, TcpModel } from './tcp-model.ts'
 
