@@ -20,14 +20,20 @@ import {
   without
 } from './syntax.ts'
 
+export interface SizedGrammar extends GrammarRules {
+  /** Nodes of its trees. */
+  readonly size: number
+}
+
 /** @throws {InvalidOptionError} when no answer can be held to it: says what is not supported and where, such as `schema.properties.a.contains` */
-export function grammarOf(spec: GrammarSpec): GrammarRules {
-  checkSize(spec)
+export function grammarOf(spec: GrammarSpec): SizedGrammar {
+  checkExtent(spec)
   const rules = new Rules(jsonRules())
   const [start, set] = rules.reserve('the answer')
   set(syntaxOf(spec, rules, '', false))
   const grammar = { start, rules: rules.all }
-  if (sizeOf(grammar) > grammarSizeMax) {
+  const size = sizeOf(grammar)
+  if (size > grammarSizeMax) {
     throw new InvalidOptionError(
       'the grammar is too large: a schema has too many words or an expression too many parts'
     )
@@ -41,35 +47,62 @@ export function grammarOf(spec: GrammarSpec): GrammarRules {
   }
   const circle = selfBeginning(grammar)
   if (circle !== undefined) throw new InvalidOptionError(`${circle} refers to itself, with nothing before that`)
-  return grammar
+  return { ...grammar, size }
+}
+
+/**
+ * The size of grammars that are put together, where each of their parts is known to be a grammar; undefined where one is not, or all together
+ * could be too large. What was told of a part holds within others: no part refers to another one.
+ *
+ * @param sizeOf of a part, undefined where it is not known
+ */
+export function sizeTogether(spec: GrammarSpec, sizeOf: (part: GrammarSpec) => number | undefined): number | undefined {
+  let size = 0
+  const add = (part: GrammarSpec): boolean => {
+    if (part?.kind === 'text' && isText(part.text)) size += 2 + part.text.length
+    else if ((part?.kind === 'sequence' || part?.kind === 'either') && Array.isArray(part.of)) {
+      size += 1
+      return part.of.every(add)
+    } else if (part?.kind === 'times' && areBounds(part)) {
+      size += 2
+      return add(part.of)
+    } else size += sizeOf(part) ?? Number.POSITIVE_INFINITY
+    return size <= grammarSizeMax
+  }
+  if (!['sequence', 'either', 'times'].includes(spec?.kind)) return undefined
+  return add(spec) ? size : undefined
 }
 
 /** @param isWatched what comes within it is looked for already */
 function syntaxOf(spec: GrammarSpec, rules: Rules, path: string, isWatched: boolean): Syntax {
-  const each = (of: readonly GrammarSpec[]): Syntax[] =>
-    of.map((one, i) => syntaxOf(one, rules, `${path}${i}.`, isWatched))
-  switch (spec.kind) {
+  const each = (of: readonly GrammarSpec[]): Syntax[] => {
+    if (!Array.isArray(of)) throw new InvalidOptionError(`${path}of must be an array of grammars`)
+    return of.map((one, i) => syntaxOf(one, rules, `${path}${i}.`, isWatched))
+  }
+  const checkText = (text: unknown, name: string): void => {
+    if (typeof text !== 'string') throw new InvalidOptionError(`${path}${name} must be a text`)
+  }
+  switch (spec?.kind) {
     case 'json':
       return anyObject
     case 'json-schema':
       return schemaSyntax(spec.schema as Schema, rules, { strict: spec.strict, path: `${path}schema` })
     case 'regex':
+      checkText(spec.pattern, 'pattern')
       return wholePatternSyntax(spec.pattern, `${path}pattern`, asItIs)
     case 'text':
-      if (!spec.text.isWellFormed()) throw new InvalidOptionError(`${path}text has half of a surrogate pair`)
+      checkText(spec.text, 'text')
+      if (!isText(spec.text)) throw new InvalidOptionError(`${path}text has half of a surrogate pair`)
       return text(spec.text)
     case 'sequence':
       return sequence(...each(spec.of))
     case 'either':
       return either(...each(spec.of))
     case 'times': {
-      const { of, min } = spec
-      // What was kept as JSON has null for a bound that is infinite.
-      const max = spec.max ?? Number.POSITIVE_INFINITY
-      if (!Number.isSafeInteger(min) || min < 0 || !(max >= min)) {
+      if (!areBounds(spec)) {
         throw new InvalidOptionError(`${path}min and max must be whole numbers, and max not below min`)
       }
-      return times(rules.add(syntaxOf(of, rules, path, isWatched)), min, max)
+      return times(rules.add(syntaxOf(spec.of, rules, path, isWatched)), spec.min, spec.max ?? Number.POSITIVE_INFINITY)
     }
     case 'without': {
       const texts = unwanted(spec.texts, `${path}texts`, isWatched)
@@ -83,8 +116,19 @@ function syntaxOf(spec: GrammarSpec, rules: Rules, path: string, isWatched: bool
       return plainSyntax(schema as Schema, rules, { strict, path: `${path}schema`, marks: { ...marks, never } })
     }
     default:
-      throw new InvalidOptionError(`a grammar of kind ${JSON.stringify((spec as { kind: unknown }).kind)} is not known`)
+      throw new InvalidOptionError(
+        `a grammar of kind ${JSON.stringify((spec as { kind?: unknown } | null)?.kind)} is not known`
+      )
   }
+}
+
+function isText(text: unknown): boolean {
+  return typeof text === 'string' && text.isWellFormed()
+}
+
+/** What was kept as JSON has null for a bound that is infinite. */
+function areBounds({ min, max }: { readonly min: number; readonly max?: number | null | undefined }): boolean {
+  return Number.isSafeInteger(min) && min >= 0 && (max ?? Number.POSITIVE_INFINITY) >= min
 }
 
 /** Texts that may not come: each character of them costs every state of the grammar. @throws {InvalidOptionError} */
@@ -104,7 +148,7 @@ function checkTexts(texts: unknown, path: string): void {
 }
 
 /** Bounds what is read at all: nothing here goes deeper, or on for longer. @throws {InvalidOptionError} */
-function checkSize(spec: GrammarSpec): void {
+export function checkExtent(spec: GrammarSpec): void {
   let chars = 0
   const count = (length: number): void => {
     chars += length

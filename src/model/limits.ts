@@ -178,6 +178,8 @@ export const tokenizersMax = 8
 export const grammarCharsMax = 64 << 10
 /** Characters of a grammar that is checked at once, 7 ms of a processor at most; longer ones in a thread. Schemas of most requests have fewer. */
 export const grammarAtOnceCharsMax = 2 << 10
+/** Grammars that are remembered to be some, by a digest of 64 characters: those of a request with the most functions, and some more. */
+export const grammarsKnownMax = 512
 /** From the start of the thread that checks grammars to its first: 50 ms are usual. */
 export const grammarCheckStartMs = 30_000
 /** Schemas within one another, and arrays in them: deeper ones are none that a person has written. */
