@@ -48,6 +48,9 @@ export const happeningCharsMax = 512
 /** What a request may be called. */
 export const requestNameCharsMax = 128
 
+/** How often a peer looks whether the signers of what it serves are still believed: some 100 µs for each model. */
+export const signersLookMs = 2_000
+
 /** How often meters of energy are read: at 1,000 W they go round in 4 minutes. */
 export const meterReadMs = 30_000
 /** Bytes of one of their files, and meters of one machine: one for each processor, and one of the whole. */

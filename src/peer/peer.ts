@@ -90,6 +90,7 @@ export async function createPeer(init: PeerInit): Promise<Peer> {
       swarmName: config?.name ?? swarm.membership?.name ?? '',
       store,
       signatures: knownSignatures(store, keeping, signers),
+      whyUnsigned: signers && (model => whyUnsigned(model, store.own, signers)),
       engines,
       keeping,
       warn,

@@ -8,6 +8,7 @@ import type { KnownSignatures } from '../supply/service.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 import type { OwnAudit } from './own-audit.ts'
 import type { OwnScrubbing } from './own-scrubbing.ts'
+import type { SignedServingInit } from './signed-service.ts'
 
 export interface RunningPeerInit {
   readonly swarm: Swarm
@@ -15,6 +16,8 @@ export interface RunningPeerInit {
   readonly store: ModelStore
   /** What is told and kept of who signed models, and which need it. @default none does */
   readonly signatures?: KnownSignatures
+  /** Why a model that is here counts as not signed, by who is believed now. @default none needs a signature */
+  readonly whyUnsigned?: SignedServingInit['whyUnsigned'] | undefined
   readonly engines: readonly EngineFactory[]
   readonly keeping: Keeping
   /** Tells of a problem, as an event of this peer too. */

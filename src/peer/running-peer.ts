@@ -49,6 +49,7 @@ import { OwnMetrics } from './own-metrics.ts'
 import { OwnScrubbing } from './own-scrubbing.ts'
 import { PeerParts, type PeerPartsInit } from './parts.ts'
 import { removeFrom } from './remove-model.ts'
+import { SignedServing } from './signed-service.ts'
 import { fetchesOf, linksOf, membershipOf, modelCoverage, modelStatuses, peerStatus, type Status } from './status.ts'
 
 /** A peer that has started: every part of it, and what ends them. */
@@ -58,6 +59,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
   readonly #swarmName: string
   readonly #store: ModelStore
   readonly #signatures: KnownSignatures
+  readonly #whyUnsigned: RunningPeerInit['whyUnsigned']
   readonly #engines: readonly EngineFactory[]
   readonly #keeping: Keeping
   readonly #warn: (message: string) => void
@@ -84,6 +86,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     engines,
     keeping,
     signatures = knownSignatures(store, keeping),
+    whyUnsigned,
     warn,
     clock = systemClock,
     rng = systemRng,
@@ -98,6 +101,7 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     ;[this.#swarm, this.#swarmName] = [swarm, swarmName]
     this.#store = store
     this.#signatures = signatures
+    this.#whyUnsigned = whyUnsigned
     this.#keeping = keeping
     this.#warn = message => {
       this.#metrics.counted.warned()
@@ -194,6 +198,8 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     }
     signal.throwIfAborted()
     swarm.yielding.addEventListener('abort', () => this.#fail(swarm.yielding.reason as DuplicateIdentityError))
+    const [serving, whyUnsigned] = [this.#serving, this.#whyUnsigned]
+    if (whyUnsigned) ends.push(new SignedServing({ serving, whyUnsigned, onWarning: this.#warn, clock }).start())
     this.#parts.follow(ends)
   }
 

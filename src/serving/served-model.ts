@@ -161,6 +161,11 @@ export class ServedModel {
     })
   }
 
+  /** Exactly these layers; null where placement decides. */
+  get pinned(): Range | null {
+    return this.#init.pinned
+  }
+
   /** Whether it lacks shards that it gets whatever its processor turns out to be: all of the model, or what it is told to serve. */
   get #fetchesAnyway(): boolean {
     const { pinned } = this.#init

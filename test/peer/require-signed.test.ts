@@ -152,6 +152,40 @@ describe('in a swarm with members', () => {
     await ask(asking, 'by-authority')
   })
 
+  it('stops serving what a key has signed that is revoked, says so, and serves it again once another one has signed it', {
+    timeout: 120_000
+  }, async () => {
+    const [file, authority] = [join(dir, 'swarm.json'), join(dir, 'authority.key')]
+    await initMembers({ file, authority, name: 'fliers' })
+    const dataDir = join(dir, 'serving')
+    await joinSwarm(await inviteMember(authority, { roles: ['driver', 'stage', 'source'], lifeMs: 3_600_000 }), dataDir)
+    await importTiny(dataDir, 'by-key', 1)
+    await importTiny(dataDir, 'by-both', 2)
+    const second = join(dir, 'second.key')
+    await makeSigningKeyFile(second)
+    for (const keyFile of [key, authority]) await sign(dataDir, 'by-both', keyFile)
+    await sign(dataDir, 'by-key')
+    const [signer] = await readSigners([`${key}.pub`])
+    const warnings: string[] = []
+    const { item } = await certifySigner(authority, signer!, { lifeMs: 3_600_000 })
+    const onWarning = (message: string) => void warnings.push(message)
+    const peer = await start({ dataDir, models: [{ model: 'by-both' }], requireSigned: ['swarm'], onWarning })
+    peer.learnMembers([item])
+    await peer.serve('by-key')
+    await serves(peer, 'by-key', 'by-both')
+    peer.learnMembers(await revokeKey(signer!, { authority, dataDir, reason: 'stolen' }))
+    await expect.poll(() => served(peer), { timeout: 30_000 }).toEqual(['by-both'])
+    expect(warnings.join('\n')).toMatch(
+      /the model by-key is not served any more: by-key .* signed by nobody who is trusted now: the key .*… was revoked: stolen/
+    )
+    await expect(ask(peer, 'by-key')).rejects.toMatchObject({
+      name: 'ModelSignatureError',
+      message: expect.stringMatching(/^by-key .* was revoked: stolen$/)
+    })
+    await sign(dataDir, 'by-key', authority)
+    await serves(peer, 'by-key', 'by-both')
+  })
+
   it('says at the start where there is no such swarm, and what is no key', async () => {
     const swarm = await initSwarm(join(dir, 'swarm.json'))
     const withKeys = (requireSigned: string[]) =>
