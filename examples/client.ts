@@ -4,7 +4,8 @@
  *
  *   node examples/client.ts --swarm swarm.json "Once upon a time"    # Node 22.18 or later; `npx skein init swarm.json` makes the file
  *
- * Peers of one network find each other; `--no-mdns --bootstrap ADDRESS` dials one instead, at an address that it prints at its start.
+ * Peers of one machine find each other, and of one network with `--listen /ip4/0.0.0.0/tcp/0`; `--no-mdns --bootstrap ADDRESS` dials one
+ * instead, at an address that it prints at its start.
  * Ctrl-C ends the answer and frees what it takes elsewhere. It exits with 1 when there is no answer, and says why.
  */
 import { parseArgs } from 'node:util'
@@ -17,6 +18,7 @@ const { values, positionals } = parseArgs({
     swarm: { type: 'string', default: 'swarm.json' },
     data: { type: 'string', default: 'client-data' },
     bootstrap: { type: 'string', multiple: true, default: [] },
+    listen: { type: 'string', multiple: true, default: ['/ip4/127.0.0.1/tcp/0'] },
     mdns: { type: 'boolean', default: true }
   }
 })
@@ -29,6 +31,7 @@ try {
     swarm: values.swarm,
     dataDir: values.data,
     bootstrap: values.bootstrap,
+    listen: values.listen,
     mdns: values.mdns,
     memoryBytes: 0,
     signal: interrupted.signal

@@ -7,6 +7,8 @@
  * wait, up to `waitMs`, and go on with the same tokens. `drain` would hand over first, but is for a peer that goes for good.
  *
  *   node examples/control-loop.ts --swarm swarm.json    # Node 22.18 or later; `npx skein init swarm.json` makes the file
+ *
+ * It listens on loopback, for peers of the same machine; `--listen /ip4/0.0.0.0/tcp/0` is for those of its network.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -18,6 +20,7 @@ const { values } = parseArgs({
     swarm: { type: 'string', default: 'swarm.json' },
     data: { type: 'string', default: 'vehicle-data' },
     bootstrap: { type: 'string', multiple: true, default: [] },
+    listen: { type: 'string', multiple: true, default: ['/ip4/127.0.0.1/tcp/0'] },
     mdns: { type: 'boolean', default: true },
     /** A tick is late when it begins so many ms after its time. */
     'late-ms': { type: 'string', default: '20' }
@@ -132,6 +135,7 @@ const peer = await createPeer({
   swarm: values.swarm,
   dataDir: values.data,
   bootstrap: values.bootstrap,
+  listen: values.listen,
   mdns: values.mdns,
   memoryBytes: 256e6
 })

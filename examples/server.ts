@@ -7,7 +7,7 @@
  *   curl -N --data "Once upon a time" http://127.0.0.1:8080/
  *   curl http://127.0.0.1:8080/healthz
  *
- * It asks for no key and so listens on loopback alone. OpenAI's API with keys and TLS is there already: `serveApi` of `skein/api`.
+ * It asks for no key and so listens on loopback alone, as its peer does unless it is told `--listen /ip4/0.0.0.0/tcp/0`. OpenAI's API with keys and TLS is there already: `serveApi` of `skein/api`.
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -33,6 +33,7 @@ const { values } = parseArgs({
     swarm: { type: 'string', default: 'swarm.json' },
     data: { type: 'string', default: 'server-data' },
     bootstrap: { type: 'string', multiple: true, default: [] },
+    listen: { type: 'string', multiple: true, default: ['/ip4/127.0.0.1/tcp/0'] },
     mdns: { type: 'boolean', default: true },
     memory: { type: 'string', default: '256000000' },
     port: { type: 'string', default: '8080' }
@@ -43,6 +44,7 @@ const peer = await createPeer({
   swarm: values.swarm,
   dataDir: values.data,
   bootstrap: values.bootstrap,
+  listen: values.listen,
   mdns: values.mdns,
   memoryBytes: Number(values.memory)
 })

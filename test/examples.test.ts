@@ -52,6 +52,9 @@ describe('examples', needs(whyNotBuilt(path.join(root, 'dist/src/index.js'))), (
   let peer: Peer
   /** What the model says by itself, in one piece. */
   let story: string
+  /** Where others listen, as they say. */
+  const told = new Set<string>()
+  let looking: NodeJS.Timeout
 
   const run = async (name: string, ...args: string[]): Promise<Example> => {
     running.push(new Example(name, args))
@@ -69,11 +72,21 @@ describe('examples', needs(whyNotBuilt(path.join(root, 'dist/src/index.js'))), (
     peer = await start({ swarm, memoryBytes: 256e6 })
     const { text } = await peer.generate(prompt, { maxTokens: 60 }).answer
     story = text
+    told.clear()
+    const look = (): void => {
+      for (const { self, addresses } of peer.status().peers)
+        if (!self) for (const address of addresses) told.add(address)
+    }
+    looking = setInterval(look, 20)
   })
 
   afterEach(async () => {
+    clearInterval(looking)
     for (const { child } of running) child.kill('SIGKILL')
     await Promise.all(running.splice(0).map(({ ended }) => ended))
+    // Nobody is let in from a network who was not asked for.
+    expect([...told]).not.toEqual([])
+    expect([...told].filter(address => !address.startsWith('/ip4/127.0.0.1/'))).toEqual([])
   })
 
   it('minimal-peer.ts joins, serves, answers, and hands over when it is told to end', async () => {
