@@ -6,7 +6,7 @@
  */
 import { Laps } from './laps.ts'
 import { OwnerDebts } from './owner-debts.ts'
-import { overHoldMs, partMs, shortTokensMax } from './limits.ts'
+import { knownRowRatio, overHoldMs, partMs, shortTokensMax } from './limits.ts'
 import { PassCost } from './pass-cost.ts'
 
 /** What waits for the engine. */
@@ -71,6 +71,8 @@ export class Batches {
   readonly #cost = new PassCost()
   readonly #laps = new Laps()
   readonly #debts = new OwnerDebts()
+  /** Rows that those had who have had more than their part, and that go off from what they have of the next passes. */
+  readonly #ahead = new Map<string, number>()
   /** In the order in which they came. */
   #waiting: Waiting[] = []
   #turns = 0
@@ -144,8 +146,12 @@ export class Batches {
     if (rows > 0) this.#cost.took(rows, ms)
     const owners = this.#waiting.map(({ owner }) => owner)
     this.#debts.took(ms, this.#rowsByOwner(parts), new Set(owners), nowMs)
-    for (const { id, tokens, waitsFor } of parts) {
+    for (const { id, tokens, known, waitsFor } of parts) {
       const work = this.#work(id)
+      // More of a step may be known than it was to have of this pass.
+      if (known === true && this.#debts.isOver(work.owner)) {
+        this.#ahead.set(work.owner, (this.#ahead.get(work.owner) ?? 0) + tokens * knownRowRatio)
+      }
       work.done += tokens
       if (waitsFor === undefined) work.turn = this.#turns++
       // Of a session the first one is under way.
@@ -187,10 +193,11 @@ export class Batches {
     const parts = [...turn.parts]
     const equal = Math.max(1, Math.floor(rowsOf(parts) / this.#rowsByOwner(parts).size))
     const left = new Map<string, number>()
+    for (const { owner } of over) if (!left.has(owner)) left.set(owner, this.#afterAhead(owner, equal))
     // All longer steps together add no more to a pass than they may.
     let fitting = (this.#cost.rowsWithin(partMs) ?? 1) - rowsOf(parts.filter(({ id }) => !isShort(this.#work(id))))
     for (const work of over) {
-      const mine = left.get(work.owner) ?? equal
+      const mine = left.get(work.owner)!
       const may = Math.min(mine, this.#init.rowsMax - rowsOf(parts), isShort(work) ? mine : fitting)
       if (may < 1) continue
       const part = partOf(work, may)
@@ -201,11 +208,20 @@ export class Batches {
     return { kind: 'pass', parts }
   }
 
+  /** What is left to an owner of so many rows, after those that it has had ahead. */
+  #afterAhead(owner: string, rows: number): number {
+    const ahead = this.#ahead.get(owner) ?? 0
+    if (ahead > rows) this.#ahead.set(owner, ahead - rows)
+    else this.#ahead.delete(owner)
+    return Math.max(0, Math.floor(rows - ahead))
+  }
+
+  /** Rows of each, of which one that was known and only copied counts for a part of one. */
   #rowsByOwner(parts: readonly BatchPart[]): ReadonlyMap<string, number> {
     const rows = new Map<string, number>()
     for (const { id, tokens, known } of parts) {
       const { owner } = this.#work(id)
-      if (known !== true) rows.set(owner, (rows.get(owner) ?? 0) + tokens)
+      rows.set(owner, (rows.get(owner) ?? 0) + (known === true ? tokens * knownRowRatio : tokens))
     }
     return rows
   }
