@@ -104,7 +104,7 @@ const doers = [
   /^src\/trust\/(sealing|signing-key)\.ts$/,
   /^src\/keep\/(sealing|key-file)\.ts$/,
   /^src\/scrub\/scrub-worker\.ts$/,
-  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|audit-report|own-checks|own-disk|own-graphs|own-metrics|own-scrubbing|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|model-signing|trusted-signers|folder-signing|enrolment|revoking|known-members|membership-warnings|attesting)\.ts$/,
+  /^src\/peer\/(peer|running-peer|parts|own-audit|audit-files|audit-report|own-checks|own-disk|own-graphs|own-metrics|own-scrubbing|own-sessions|choose-models|departure|import-model|kept-sessions|remove-model|model-signing|trusted-signers|folder-signing|enrolment|revoking|known-members|known-work|membership-warnings|attesting)\.ts$/,
   /^src\/serving\/(serving|served-model|held-shards|seeker|holders)\.ts$/,
   /^src\/(cli|api)\//
 ]

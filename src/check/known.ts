@@ -28,6 +28,17 @@ export interface WorkStatus {
   readonly reason: string | null
 }
 
+/** All that is known of one peer, to be kept for another start. */
+export interface KnownEntry {
+  readonly peer: PeerId
+  readonly sessions: number
+  readonly passed: number
+  readonly inRow: number
+  readonly doubt: string | undefined
+  readonly refuted: string | undefined
+  readonly unchecked: string
+}
+
 interface Entry {
   sessions: number
   passed: number
@@ -44,6 +55,19 @@ export class KnownWork {
   readonly #peers = new Map<PeerId, Entry>()
   readonly #refuted = new Set<PeerId>()
   #savedMs = checkSavedMs
+
+  /** @param kept what an earlier run knew, as {@link entries} gave it */
+  constructor(kept: readonly KnownEntry[] = []) {
+    for (const { peer, ...entry } of kept.slice(-knownPeersMax)) {
+      this.#peers.set(peer, entry)
+      if (entry.refuted !== undefined) this.#refuted.add(peer)
+    }
+  }
+
+  /** All of it, who was heard of least lately first. */
+  get entries(): readonly KnownEntry[] {
+    return [...this.#peers].map(([peer, entry]) => ({ peer, ...entry }))
+  }
 
   /** Peers that were found out. */
   get refuted(): ReadonlySet<PeerId> {

@@ -14,7 +14,7 @@ import type { Links } from '../swarm/links.ts'
 import { areTooMany, askCase, askRows } from './ask-service.ts'
 import { accusedOf, hopOf, type WorkCase, whyNoCase } from './case.ts'
 import { type EndedSession, type Findings, findingsOf, partsOf, whyNoCommitment } from './findings.ts'
-import { KnownWork, type WorkStatus } from './known.ts'
+import { type KnownEntry, KnownWork, type WorkStatus } from './known.ts'
 import { checkersMax, checkersNeeded, evidencePeersMax } from './limits.ts'
 import { cannot, recompute, type Verdict } from './recompute-service.ts'
 import { CheckServer } from './serve-service.ts'
@@ -62,6 +62,10 @@ export interface WorkChecksInit {
   readonly holdersOf: (model: ModelId, range: Range) => readonly PeerId[]
   /** Peers at hand that are told of evidence. */
   readonly peers: () => readonly PeerId[]
+  /** What an earlier run knew of others. @default nothing */
+  readonly known?: readonly KnownEntry[]
+  /** Something else is known of others. @default nobody is told */
+  readonly onKnown?: (change: { readonly isUrgent: boolean }) => void
   /** Sessions wait for what a check takes. */
   readonly givesWay: () => boolean
   readonly onRefuted: (refuted: Refuted) => void
@@ -70,7 +74,7 @@ export interface WorkChecksInit {
 
 export class WorkChecks {
   readonly #init: WorkChecksInit
-  readonly #known = new KnownWork()
+  readonly #known: KnownWork
   readonly #server: CheckServer
   readonly #stopping = new AbortController()
   /** A check of a session of this peer is under way: there is one at a time. */
@@ -80,6 +84,7 @@ export class WorkChecks {
 
   constructor(init: WorkChecksInit) {
     this.#init = init
+    this.#known = new KnownWork(init.known)
     const { links, clock, keptRows, onViolation } = init
     const judge = (about: WorkCase, from: PeerId, options: { signal: AbortSignal }): Promise<Verdict> =>
       this.#asked(about, from, options)
@@ -98,6 +103,11 @@ export class WorkChecks {
   /** Peers that were found out. No session of this peer runs through them. */
   get refuted(): ReadonlySet<PeerId> {
     return this.#known.refuted
+  }
+
+  /** All that is known of others, to be kept for another start. */
+  get known(): readonly KnownEntry[] {
+    return this.#known.entries
   }
 
   status(peer: PeerId): WorkStatus {
@@ -134,6 +144,7 @@ export class WorkChecks {
         this.#known.served(peer, why)
       }
     }
+    this.#init.onKnown?.({ isUrgent: false })
     const drawn = this.#draw(found)
     if (drawn === undefined || this.#isChecking || !this.#known.affords) return undefined
     this.#isChecking = true
@@ -144,6 +155,7 @@ export class WorkChecks {
       return undefined
     } finally {
       this.#isChecking = false
+      this.#init.onKnown?.({ isUrgent: false })
     }
   }
 
@@ -309,6 +321,7 @@ export class WorkChecks {
     const { model, driver } = about.terms
     const refuted = { peer, model, range, driver, message }
     if (!this.#known.refute(peer, message)) return refuted
+    this.#init.onKnown?.({ isUrgent: true })
     onRefuted(refuted)
     const told = peers().filter(each => each !== peer && each !== links.self && !from.includes(each))
     for (const each of told.slice(0, evidencePeersMax)) {

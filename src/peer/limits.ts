@@ -48,6 +48,10 @@ export const happeningCharsMax = 512
 /** What a request may be called. */
 export const requestNameCharsMax = 128
 
+/** What is known of the work of 4,096 peers takes some 1.5 MB with the longest sentences, and 0.7 MB without. */
+export const knownWorkBytesMax = 8 << 20
+/** So long after it has changed it is written; at once where somebody was found out. */
+export const knownWorkWriteMs = 60_000
 /** How often a peer looks whether the signers of what it serves are still believed: some 100 µs for each model. */
 export const signersLookMs = 2_000
 

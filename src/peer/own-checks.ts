@@ -13,6 +13,7 @@ import type { Serving } from '../serving/serving.ts'
 import type { SessionParts } from '../session/parts.ts'
 import { sha256 } from '../stage/committing-service.ts'
 import type { StageService } from '../stage/service-init.ts'
+import type { KnownWorkFile } from './known-work.ts'
 import type { SwarmRecord } from '../swarm/record.ts'
 import type { Swarm } from '../swarm/swarm.ts'
 
@@ -23,6 +24,8 @@ export interface OwnChecksInit {
   readonly verify: Verify
   readonly clock: Clock
   readonly rng: Rng
+  /** Where it is kept. @default nowhere */
+  readonly file?: KnownWorkFile | undefined
   readonly onRefuted: (refuted: Refuted) => void
 }
 
@@ -31,7 +34,7 @@ function speaksOfWork({ protocols = [] }: SwarmRecord): boolean {
   return commonRevision(checkProtocol, protocols) !== undefined
 }
 
-export function createChecks({ swarm, stages, serving, ...init }: OwnChecksInit): WorkChecks {
+export function createChecks({ swarm, stages, serving, file, ...init }: OwnChecksInit): WorkChecks {
   /** Peers at hand that answer such questions. */
   const heard = (): SwarmRecord[] =>
     swarm
@@ -39,8 +42,9 @@ export function createChecks({ swarm, stages, serving, ...init }: OwnChecksInit)
       .flatMap(({ record, connected, contact }) =>
         (connected || contact) && record.peer !== swarm.id && speaksOfWork(record) ? [record] : []
       )
-  return new WorkChecks({
+  const checks = new WorkChecks({
     ...init,
+    ...(file === undefined ? {} : { known: file.entries, onKnown: change => file.changed(change) }),
     links: swarm.links,
     digest: sha256,
     keptRows: (driver, session, range) => stages.committing?.keptRows(driver, session, range),
@@ -54,6 +58,8 @@ export function createChecks({ swarm, stages, serving, ...init }: OwnChecksInit)
     givesWay: () => stages.stats.waiting > 0,
     onViolation: (peer, kind, message) => swarm.reportViolation(peer, kind, message)
   })
+  file?.follow(() => checks.known)
+  return checks
 }
 
 /** What a session of a model asks of them. */

@@ -30,6 +30,7 @@ import type { Asker, Operation, WatchedAnswer } from './answers.ts'
 import type { GenerateOptions } from './api.ts'
 import { Departure } from './departure.ts'
 import { loadAnnounceMs } from './limits.ts'
+import { KnownWorkFile } from './known-work.ts'
 import { createChecks } from './own-checks.ts'
 import { OwnSessions, type SessionGrammars, type SessionTokenizers } from './own-sessions.ts'
 import type { KeptSessions } from './kept-sessions.ts'
@@ -128,14 +129,19 @@ export class PeerParts {
       ...(init.room === undefined ? {} : { room: init.room })
     })
     ends.push(() => supply.stop())
-    const parts = new PeerParts(init, stages, supply)
+    const file = init.onRefuted && (await KnownWorkFile.open(init))
+    const parts = new PeerParts(init, { stages, supply, file })
+    ends.push(async () => file?.stop())
     await parts.checks?.start()
     ends.push(async () => parts.checks?.stop())
     ends.push(() => parts.serving.stop())
     return parts
   }
 
-  private constructor(init: PeerPartsInit, stages: StageService, supply: Supply) {
+  private constructor(
+    init: PeerPartsInit,
+    { stages, supply, file }: { stages: StageService; supply: Supply; file: KnownWorkFile | undefined }
+  ) {
     const { swarm, clock, onWarning } = init
     this.#init = init
     this.stages = stages
@@ -155,7 +161,7 @@ export class PeerParts {
       this.#met()
       this.serving.changed()
     }
-    this.checks = onRefuted && createChecks({ ...init, stages, serving: () => this.serving, onRefuted: refuted })
+    this.checks = onRefuted && createChecks({ ...init, file, stages, serving: () => this.serving, onRefuted: refuted })
     const shuns = (peer: PeerId): boolean => this.checks?.refuted.has(peer) === true
     this.seeker = new Seeker({ store: init.store, swarm, supply, clock })
     this.serving = new Serving({ ...init, shuns, stages, supply, seeker: this.seeker, searches: this.#searches })

@@ -53,6 +53,29 @@ describe('how often a peer is checked: J3', () => {
   })
 })
 
+describe('what an earlier run knew', () => {
+  it('counts as if it had never ended', () => {
+    const before = new KnownWork()
+    for (let i = 0; i < knownChecks; i++) before.passed(a)
+    before.doubted('B' as PeerId, 'something')
+    before.refute('C' as PeerId, 'it lied')
+    const known = new KnownWork(before.entries)
+    expect(known.entries).toEqual(before.entries)
+    expect(known.share(a)).toBe(checkShare)
+    expect(known.share('B' as PeerId)).toBe(doubtedShare)
+    expect(known.refuted).toEqual(new Set(['C']))
+    expect(known.refute('C' as PeerId, 'again')).toBe(false)
+  })
+
+  it('is taken no further than is known of peers at all', () => {
+    const entry = { sessions: 1, passed: 0, inRow: 0, doubt: undefined, refuted: undefined, unchecked: 'none' }
+    const kept = Array.from({ length: knownPeersMax + 5 }, (_, i) => ({ ...entry, peer: `${i}` as PeerId }))
+    const { entries } = new KnownWork(kept)
+    expect(entries).toHaveLength(knownPeersMax)
+    expect(entries[0]?.peer).toBe('5')
+  })
+})
+
 describe('what is said of a peer', () => {
   it('is unchecked with the reason, then checked, doubted and refuted', () => {
     const known = new KnownWork()

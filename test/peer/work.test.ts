@@ -61,7 +61,8 @@ it('who gives wrong states is found out by others of its class; the answer is ri
     honest.push(await live.start({ swarm, memoryBytes, layers, engines: [slowEngine] }))
   honest.push(await live.start({ swarm, memoryBytes, layers: tail }))
   const warnings: string[] = []
-  const driver = await live.start({ swarm, memoryBytes: 0, onWarning: message => warnings.push(message) })
+  const dataDir = await live.folder()
+  const driver = await live.start({ swarm, dataDir, memoryBytes: 0, onWarning: message => warnings.push(message) })
   for (const peer of [liar, ...honest]) await serves(peer)
   await expect
     .poll(() => driver.status().peers.filter(({ stages }) => stages.some(({ serving }) => serving)).length, {
@@ -94,4 +95,12 @@ it('who gives wrong states is found out by others of its class; the answer is ri
     await expect.poll(() => workOf(peer, liar), { timeout: 20_000 }).toBe('refuted')
   for (const peer of honest) expect(workOf(driver, peer)).not.toBe('refuted')
   expect(driver.status().violations).toEqual({})
+  // It is not forgotten by who starts anew.
+  await driver.stop()
+  live.peers.splice(live.peers.indexOf(driver), 1)
+  const again = await live.start({ swarm, dataDir, memoryBytes: 0 })
+  await expect.poll(() => workOf(again, liar), { timeout: 20_000 }).toBe('refuted')
+  const later = await again.generate('Once upon a time', { maxTokens: 6, waitMs: 20_000 }).answer
+  expect(later.hops.map(({ peer }) => peer)).not.toContain(liar.id)
+  expect(later.ids).toEqual(after.ids)
 }, 180_000)
