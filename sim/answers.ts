@@ -8,7 +8,7 @@ import type { GenerationEvent } from '../src/session/generation.ts'
 import type { SignedTerms } from '../src/stage/terms.ts'
 import type { Chance } from './chance.ts'
 import type { Asked } from './asked.ts'
-import { ambushToken, type WorkloadSpec } from './scenario.ts'
+import { ambushToken, type WorkloadSpec } from './scenario-fields.ts'
 import type { SimPeer } from './sim-peer.ts'
 import type { World } from './world.ts'
 

@@ -3,7 +3,7 @@ import { coverage } from '../src/route/coverage.ts'
 import { place } from '../src/route/place.ts'
 import { isServed } from '../src/route/route.ts'
 import type { Asked } from './asked.ts'
-import type { FaultKind, FaultSpec } from './scenario.ts'
+import type { FaultKind, FaultSpec } from './scenario-fields.ts'
 import { aftermathMs, type SimPeer } from './sim-peer.ts'
 import type { World } from './world.ts'
 

@@ -3,7 +3,7 @@ import { runLive, type LiveSummary } from './live.ts'
 import { LiveError } from './live-swarm.ts'
 import { offFactor, renderTable } from './live-course.ts'
 import { BrokenPromise } from './promises.ts'
-import type { Scenario } from './scenario.ts'
+import type { Scenario } from './scenario-fields.ts'
 
 export interface LiveCommand {
   readonly scenario: Scenario

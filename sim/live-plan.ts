@@ -4,7 +4,7 @@ import { place } from '../src/route/place.ts'
 import { type ModelShape, type PeerView, stageBytes } from '../src/route/view.ts'
 import type { PeerId } from '../src/base/ids.ts'
 import type { LiveModel } from './live-model.ts'
-import type { FaultKind, Scenario } from './scenario.ts'
+import type { FaultKind, Scenario } from './scenario-fields.ts'
 
 /** Processes that a small machine carries. */
 export const livePeersMax = 6

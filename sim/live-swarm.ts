@@ -13,7 +13,7 @@ import { type CourseEvent, type Spread, spreadOf } from './live-course.ts'
 import { type LiveModel, storyOf } from './live-model.ts'
 import { LivePeer, type LiveEvent, type LiveStatus } from './live-peer.ts'
 import type { LiveBudgets, LiveTimings } from './live-plan.ts'
-import { ambushToken } from './scenario.ts'
+import { ambushToken } from './scenario-fields.ts'
 import type { World, WorldCourse } from './world.ts'
 
 /** Thrown when real peers cannot live it here, or do not come to serve; the message says why. */

@@ -12,7 +12,7 @@ import { readLiveModel } from './live-model.ts'
 import { builtFile, packageFolder } from './live-peer.ts'
 import { calibrated, liveBudgets, type LiveTimings, whyNotLive } from './live-plan.ts'
 import { airFromMs, LiveError, LiveSwarm } from './live-swarm.ts'
-import { type Scenario, ScenarioError } from './scenario.ts'
+import { type Scenario, ScenarioError } from './scenario-fields.ts'
 import { World, type WorldCourse } from './world.ts'
 
 export interface LiveInit {

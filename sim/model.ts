@@ -5,7 +5,7 @@ import { wasmFootprint } from '../src/engine/wasm/footprint.ts'
 import type { ModelConfig } from '../src/model/decoder.ts'
 import { type Manifest, modelId, type ShardEntry, type ShardRole } from '../src/model/manifest.ts'
 import type { StoredModel } from '../src/model/store.ts'
-import type { Scenario } from './scenario.ts'
+import type { Scenario } from './scenario-fields.ts'
 import type { ToyModel } from './toy-engine.ts'
 import { type Parts, Weights } from './weights.ts'
 

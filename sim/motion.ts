@@ -1,7 +1,7 @@
 /** How peers move: each motion gives a position for a time that never runs backwards. */
 import type { Chance } from './chance.ts'
 import { distance } from './exact.ts'
-import type { MotionSpec } from './scenario.ts'
+import type { MotionSpec } from './scenario-fields.ts'
 
 export interface Point {
   readonly x: number

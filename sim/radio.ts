@@ -5,7 +5,7 @@
 import type { Chance } from './chance.ts'
 import { distance, power } from './exact.ts'
 import type { Motion, Point } from './motion.ts'
-import type { RadioSpec } from './scenario.ts'
+import type { RadioSpec } from './scenario-fields.ts'
 
 /** One direction of a link, as it is now. */
 export interface Path {

@@ -1,6 +1,7 @@
 /** A world drawn from a seed: a few peers of any kind, a link of any kind, and everything that can go wrong. */
 import { Chance } from './chance.ts'
-import { type FaultKind, parseScenario, type Scenario, type ScenarioFile } from './scenario.ts'
+import { parseScenario } from './scenario.ts'
+import type { FaultKind, Scenario, ScenarioFile } from './scenario-fields.ts'
 
 /** Every fault that leaves tokens right; those whose hidden states lie come in few worlds, since their sessions tell nothing. */
 const kinds: readonly FaultKind[] = [

@@ -34,7 +34,7 @@ export const checkFrameBytesMax = (8 << 20) + (32 << 10)
 /** Questions of one peer at once: its rows are asked for by one driver and a case comes from another. */
 export const checkStreamsPerPeerMax = 4
 /**
- * Cases of one peer that are computed here in a minute, one after the other: a busy driver of 20 sessions a second that knows its peers draws 24
+ * Cases of one peer that are computed here at once and in a minute, one after the other: a busy driver of 20 sessions a second that knows its peers draws 24
  * for each of its stages. Whoever sends more takes the processor from others.
  */
 export const casesPerMinuteMax = 30

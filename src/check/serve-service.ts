@@ -1,4 +1,5 @@
 /** Answers those who ask about work: gives a driver the rows that it asks for, and looks at cases (protocols/check.md). */
+import { PeerBudgets } from '../base/budget.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { PeerId, Range, SessionId } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
@@ -35,8 +36,7 @@ export class CheckServer {
   readonly #stopping = new AbortController()
   /** Of cases that are on their way here, or looked at. */
   #heldBytes = 0
-  /** When each peer's last cases came. */
-  readonly #cases = new Map<PeerId, number[]>()
+  readonly #cases = new PeerBudgets({ perSecond: casesPerMinuteMax / 60, burst: casesPerMinuteMax })
 
   constructor(init: CheckServerInit) {
     this.#init = init
@@ -102,14 +102,10 @@ export class CheckServer {
 
   /** Why a case is not looked at now. */
   #whyNotNow(peer: PeerId, { commitment, rowBytes }: CaseFrame): string | undefined {
-    const nowMs = this.#init.clock.nowMs()
-    for (const [each, times] of this.#cases) if (times.at(-1)! < nowMs - 60_000) this.#cases.delete(each)
-    const lately = (this.#cases.get(peer) ?? []).filter(atMs => atMs > nowMs - 60_000)
-    if (lately.length >= casesPerMinuteMax) return 'too many cases of yours came within a minute'
     if (this.#heldBytes + commitment.tokens * rowBytes > caseHeldBytesMax)
       return 'other cases fill the memory for them here'
-    this.#cases.set(peer, [...lately, nowMs])
-    return undefined
+    if (this.#cases.take(peer, this.#init.clock.nowMs())) return undefined
+    return `more than ${casesPerMinuteMax} cases of yours a minute came`
   }
 
   async #judge(channel: Channel, about: WorkCase, signal: AbortSignal): Promise<void> {

@@ -6,7 +6,7 @@ import { EngineError } from '../../src/errors.ts'
 import { commitEveryTokens } from '../../src/session/limits.ts'
 import { askCase, askRows } from '../../src/check/ask-service.ts'
 import type { WorkCase } from '../../src/check/case.ts'
-import { checkFrameBytesMax, doubtChecks } from '../../src/check/limits.ts'
+import { casesPerMinuteMax, checkFrameBytesMax, doubtChecks } from '../../src/check/limits.ts'
 import { encodeFrame } from '../../src/check/codec.ts'
 import { checkProtocol } from '../../src/check/frame.ts'
 import { systemClock } from '../../src/base/clock.ts'
@@ -252,6 +252,20 @@ describe('an accuser without evidence', () => {
     expect(judge.refuted).toEqual([])
     expect(judge.violations).toHaveLength(2)
     expect(judge.violations.every(sentence => sentence.startsWith(accuser.id))).toBe(true)
+  })
+
+  it('is looked at so often, and not more', async () => {
+    const { about, judgeId, accuser } = await honestCase(world())
+    const init = { links: accuser.links, clock: systemClock, signal }
+    let looked = 0
+    let refusal: string | undefined
+    while (refusal === undefined && looked < 2 * casesPerMinuteMax) {
+      const { finding, message } = await askCase(init, judgeId, about)
+      if (finding === 'same') looked++
+      else refusal = message
+    }
+    expect(looked).toBeGreaterThanOrEqual(casesPerMinuteMax)
+    expect(refusal).toBe('more than 30 cases of yours a minute came')
   })
 
   it('is not believed by who holds no layers, be it twice', async () => {

@@ -1,7 +1,8 @@
 /** A stage under load in the simulator: copied within a minute and a half, let go of long after, and still under load that comes and goes. */
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
+import { parseScenario } from '../../sim/scenario.ts'
+import type { ScenarioFile } from '../../sim/scenario-fields.ts'
 import { World } from '../../sim/world.ts'
 import { coolWindowMs } from '../../src/route/limits.ts'
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Point } from '../../sim/motion.ts'
 import { Radio } from '../../sim/radio.ts'
-import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
+import { parseScenario } from '../../sim/scenario.ts'
+import type { ScenarioFile } from '../../sim/scenario-fields.ts'
 
 /** Stations where the points say, by the radio of a scenario. */
 function radioOf(

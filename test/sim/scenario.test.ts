@@ -7,7 +7,8 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { main } from '../../sim/main.ts'
 import { motionOf } from '../../sim/motion.ts'
 import { Chance } from '../../sim/chance.ts'
-import { parseScenario, parseTrack, type ScenarioFile } from '../../sim/scenario.ts'
+import { parseScenario, parseTrack } from '../../sim/scenario.ts'
+import type { ScenarioFile } from '../../sim/scenario-fields.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'skein-sim-'))
 afterAll(() => rmSync(folder, { recursive: true }))

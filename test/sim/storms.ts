@@ -2,7 +2,8 @@
  * Worlds in which one thing goes wrong all the time: for faults that random worlds meet too seldom for a test.
  */
 import { Chance } from '../../sim/chance.ts'
-import { parseScenario, type Scenario, type ScenarioFile } from '../../sim/scenario.ts'
+import { parseScenario } from '../../sim/scenario.ts'
+import type { Scenario, ScenarioFile } from '../../sim/scenario-fields.ts'
 
 export type Storm =
   | 'mute'

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
+import { parseScenario } from '../../sim/scenario.ts'
+import type { ScenarioFile } from '../../sim/scenario-fields.ts'
 import type { Summary } from '../../sim/stats.ts'
 import { World } from '../../sim/world.ts'
 

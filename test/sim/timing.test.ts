@@ -1,6 +1,7 @@
 /** What takes time in a simulated world beside layers: the head, long passes, the software of frames and streams. */
 import { expect, test } from 'vitest'
-import { parseScenario, type ScenarioFile } from '../../sim/scenario.ts'
+import { parseScenario } from '../../sim/scenario.ts'
+import type { ScenarioFile } from '../../sim/scenario-fields.ts'
 import { type Output, World, type WorldCourse } from '../../sim/world.ts'
 
 type End = Output & { event: 'done' }
