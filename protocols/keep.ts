@@ -2252,6 +2252,7 @@ export interface KeptTokens {
   ids: Uint8Array<ArrayBuffer>
   stop: number
   inexact: boolean
+  peers: Uint8Array<ArrayBuffer>[]
 }
 
 export namespace KeptTokens {
@@ -2284,6 +2285,13 @@ export namespace KeptTokens {
           w.bool(obj.inexact)
         }
 
+        if (obj.peers != null && obj.peers.length > 0) {
+          for (const value of obj.peers) {
+            w.uint32(42)
+            w.bytes(value)
+          }
+        }
+
         if (opts.lengthDelimited !== false) {
           w.ldelim()
         }
@@ -2292,7 +2300,8 @@ export namespace KeptTokens {
           start: 0,
           ids: uint8ArrayAlloc(0),
           stop: 0,
-          inexact: false
+          inexact: false,
+          peers: []
         }
 
         const end = length == null ? reader.len : reader.pos + length
@@ -2317,6 +2326,14 @@ export namespace KeptTokens {
               obj.inexact = reader.bool()
               break
             }
+            case 5: {
+              if (opts.limits?.peers != null && obj.peers.length === opts.limits.peers) {
+                throw new MaxLengthError('Decode error - repeated field "peers" had too many elements')
+              }
+
+              obj.peers.push(reader.bytes())
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2326,6 +2343,10 @@ export namespace KeptTokens {
 
         return obj
       }, function * (reader, length, prefix, opts = {}) {
+        const obj = {
+          peers: 0
+        }
+
         const end = length == null ? reader.len : reader.pos + length
 
         while (reader.pos < end) {
@@ -2360,6 +2381,21 @@ export namespace KeptTokens {
               }
               break
             }
+            case 5: {
+              if (opts.limits?.peers != null && obj.peers === opts.limits.peers) {
+                throw new MaxLengthError('Streaming decode error - repeated field "peers" had too many elements')
+              }
+
+              yield {
+                field: `${prefix}.peers[]`,
+                index: obj.peers,
+                value: reader.bytes()
+              }
+
+              obj.peers++
+
+              break
+            }
             default: {
               reader.skipType(tag & 7)
               break
@@ -2392,6 +2428,12 @@ export namespace KeptTokens {
     value: boolean
   }
 
+  export interface KeptTokensPeersFieldEvent {
+    field: '$.peers[]'
+    index: number
+    value: Uint8Array<ArrayBuffer>
+  }
+
   export function encode (obj: Partial<KeptTokens>): Uint8Array<ArrayBuffer> {
     return encodeMessage(obj, KeptTokens.codec())
   }
@@ -2400,7 +2442,7 @@ export namespace KeptTokens {
     return decodeMessage(buf, KeptTokens.codec(), opts)
   }
 
-  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptTokens>): Generator<KeptTokensStartFieldEvent | KeptTokensIdsFieldEvent | KeptTokensStopFieldEvent | KeptTokensInexactFieldEvent> {
+  export function stream (buf: Uint8Array | Uint8ArrayList, opts?: DecodeOptions<KeptTokens>): Generator<KeptTokensStartFieldEvent | KeptTokensIdsFieldEvent | KeptTokensStopFieldEvent | KeptTokensInexactFieldEvent | KeptTokensPeersFieldEvent> {
     return streamMessage(buf, KeptTokens.codec(), opts)
   }
 }

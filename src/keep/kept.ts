@@ -4,10 +4,11 @@
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { KeptHead, KeptTokens } from '../../protocols/keep.ts'
-import type { ModelId } from '../base/ids.ts'
+import type { ModelId, PeerId } from '../base/ids.ts'
+import { bytesOfPeer, peerOfBytes } from '../base/peer-bytes.ts'
 import { type CacheType, cacheTypes, usualCache } from '../base/cache-type.ts'
 import { ProtocolError } from '../errors.ts'
-import { keepPadBytes, keepTtlMaxMs, keptBiasesMax } from './limits.ts'
+import { keepPadBytes, keepTtlMaxMs, keepWorkersMax, keptBiasesMax } from './limits.ts'
 
 /** Why an answer has ended; undefined while it has not. */
 export type KeptStop = 'eos' | 'length' | undefined
@@ -46,6 +47,8 @@ export interface KeptSession extends KeptQuestion {
   readonly stop: KeptStop
   /** False when tokens may differ from the undisturbed answer. */
   readonly exact: boolean
+  /** Who has computed them; nobody where that was not kept. */
+  readonly peers: readonly PeerId[]
 }
 
 export interface TokensPart {
@@ -54,6 +57,8 @@ export interface TokensPart {
   readonly ids: readonly number[]
   readonly stop: KeptStop
   readonly exact: boolean
+  /** Who has computed these, and all before them. @default that is not kept */
+  readonly peers?: readonly PeerId[]
 }
 
 export const runBytes = 16
@@ -98,8 +103,9 @@ function termsToWire(sampling: KeptQuestion['sampling'], type: number, grammar: 
 }
 
 /** The bytes of a further part. */
-export function packTokens({ start, ids, stop, exact }: TokensPart): Uint8Array {
-  return pad(KeptTokens.encode({ start, ids: packIds(ids), stop: stops.indexOf(stop), inexact: !exact }))
+export function packTokens({ start, ids, stop, exact, peers = [] }: TokensPart): Uint8Array {
+  const by = peers.slice(-keepWorkersMax).map(bytesOfPeer)
+  return pad(KeptTokens.encode({ start, ids: packIds(ids), stop: stops.indexOf(stop), inexact: !exact, peers: by }))
 }
 
 /** @throws {ProtocolError} when the bytes are no head. */
@@ -174,9 +180,9 @@ function amountsOf({ minP = 0, logitBias = {} }: ReturnType<typeof filtersOf>): 
 
 /** @throws {ProtocolError} when the bytes are no tokens. */
 export function unpackTokens(bytes: Uint8Array): TokensPart {
-  const { start, ids, stop, inexact } = read(KeptTokens, bytes)
+  const { start, ids, stop, inexact, peers } = read(KeptTokens, bytes, { peers: keepWorkersMax })
   if (stop >= stops.length) throw new ProtocolError(`what was kept ended for a reason ${stop} that is none`)
-  return { start, ids: unpackIds(ids), stop: stops[stop], exact: !inexact }
+  return { start, ids: unpackIds(ids), stop: stops[stop], exact: !inexact, peers: peers.map(peerOfBytes) }
 }
 
 /** Token ids as 4 bytes each, the lowest first. */

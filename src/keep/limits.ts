@@ -7,6 +7,8 @@ export const keepFlushMs = 250
 export const keepFlushTokens = 64
 /** Tokens of one sealed part (1 KiB): only the last part is ever sealed again, whatever the answer's length. */
 export const keepPartTokens = 256
+/** Peers that are named to have computed a session: a route has 64 at most, and few sessions change it. Those that came last are named. */
+export const keepWorkersMax = 64
 /** What is sealed is padded to a multiple of this, so that a keeper sees the length of a text in steps of 64 tokens. */
 export const keepPadBytes = 256
 /** Parts of an entry: as many as its bytes allow, and some for the long prompt that is one part. */

@@ -77,6 +77,7 @@ export class Sealing {
     const ids: number[] = []
     let stop: KeptStop
     let exact = true
+    const peers = new Set<PeerId>()
     for (const [i, sealed] of rest.entries()) {
       last = this.#open(i + 1, run, sealed)
       const part = unpackTokens(last.plain)
@@ -84,11 +85,12 @@ export class Sealing {
       ids.push(...part.ids)
       stop = part.stop
       exact &&= part.exact
+      for (const peer of part.peers ?? []) peers.add(peer)
     }
     if (last.version !== version) {
       throw new ProtocolError(`an entry of version ${last.version} is passed off as version ${version}`)
     }
-    return { ...question, ids, stop, exact }
+    return { ...question, ids, stop, exact, peers: [...peers] }
   }
 
   /** [version 8, nonce 12, ciphertext, tag 16] bytes. */

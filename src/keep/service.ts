@@ -53,6 +53,8 @@ export interface FoundSession extends KeptSession {
 export interface SessionKeeper {
   /** Its first route is there. Only the first call counts. @param classes [layers] the class that computes each layer */
   routed(classes: readonly string[]): void
+  /** These peers compute it from now on. */
+  by(peers: readonly PeerId[]): void
   token(id: number): void
   /** From here on tokens may differ from the undisturbed answer. */
   inexact(): void
@@ -61,6 +63,8 @@ export interface SessionKeeper {
    * has passed or this peer stops.
    */
   end(stop: KeptStop): void
+  /** Nothing more is done for it: another answer of that name is kept in its place. */
+  close(): void
 }
 
 /** What there is of a session when it begins to be kept. */
@@ -69,6 +73,8 @@ export interface Begun {
   readonly ids: readonly number[]
   /** False when some of them may differ from the undisturbed answer. */
   readonly exact: boolean
+  /** Who has computed these ids. @default that is not known */
+  readonly peers?: readonly PeerId[] | undefined
   /** The version found when the session was resumed; 0 for a new one. */
   readonly after: number
 }
@@ -111,7 +117,7 @@ class Service implements KeepService {
 
   keep(
     { name, key }: SessionName,
-    { question, ids, exact, after }: Begun,
+    { question, ids, exact, peers, after }: Begun,
     onWarning: (message: string) => void
   ): SessionKeeper {
     const sealing = new Sealing(key, name)
@@ -130,6 +136,7 @@ class Service implements KeepService {
       }),
       ids,
       exact,
+      peers,
       onWarning,
       onWatch: () => this.#bound(),
       onEnd: () => this.#running.delete(running)
@@ -228,6 +235,7 @@ interface RunningInit {
   readonly writer: Writer
   readonly ids: readonly number[]
   readonly exact: boolean
+  readonly peers: readonly PeerId[] | undefined
   readonly onWarning: (message: string) => void
   /** It has ended and is watched over from now on. */
   readonly onWatch: () => void
@@ -247,6 +255,7 @@ class Running implements SessionKeeper {
   #ending: Timer | undefined
   #classes: readonly string[] | undefined
   #exact: boolean
+  readonly #peers: Set<PeerId>
   #over = false
   /** The answer has ended, and every keeper has had all of it. */
   #watching = false
@@ -256,6 +265,7 @@ class Running implements SessionKeeper {
     this.#clock = init.service.clock ?? systemClock
     this.#ids = [...init.ids]
     this.#exact = init.exact
+    this.#peers = new Set(init.peers)
   }
 
   get watching(): boolean {
@@ -280,6 +290,10 @@ class Running implements SessionKeeper {
     if (this.#over || this.#classes !== undefined) return
     this.#classes = classes
     this.#feed({ kind: 'routed' })
+  }
+
+  by(peers: readonly PeerId[]): void {
+    for (const peer of peers) this.#peers.add(peer)
   }
 
   token(id: number): void {
@@ -338,7 +352,7 @@ class Running implements SessionKeeper {
       case 'seal': {
         const { index, version, start, end, stop } = effect
         const { sealer } = this.#init
-        const part = { start, ids: this.#ids.slice(start, end), stop, exact: this.#exact }
+        const part = { start, ids: this.#ids.slice(start, end), stop, exact: this.#exact, peers: [...this.#peers] }
         this.#parts[index] = index === 0 ? sealer.head(version, this.#classes) : sealer.tokens(index, version, part)
         const { bytes } = this
         if (bytes <= keepEntryBytesMax) break

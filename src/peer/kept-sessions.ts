@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../base/clock.ts'
-import type { ModelId } from '../base/ids.ts'
+import type { ModelId, PeerId } from '../base/ids.ts'
 import { openToAll } from '../disk/openness.ts'
 import type { Keeping } from '../disk/keeping.ts'
 import { InvalidKeyError, InvalidOptionError } from '../errors.ts'
@@ -38,11 +38,21 @@ export interface KeptSessionInit extends KeptSessionName {
   ttlMs?: number
 }
 
+/** How a session is to be kept, and what it begins with. */
+export interface KeptBefore extends Pick<KeptOf, 'after' | 'peers'> {
+  /** @default it is not kept */
+  readonly session: KeptSessionInit | undefined
+  /** [layers] the numeric class that computed each layer; none before the first route. */
+  readonly classes: readonly string[]
+}
+
 /** What a session that is kept is of. */
 interface KeptOf {
   readonly model: ModelId
   /** The version under which it was found when it is resumed; 0 for a new one. */
   readonly after: number
+  /** Who has computed what it begins with. @default nobody, or that is not known */
+  readonly peers?: readonly PeerId[] | undefined
   /** [layers] the numeric class of each layer; none before the first route. */
   readonly classes: () => readonly string[]
   /** What the answer must be. @default anything */
@@ -53,6 +63,8 @@ interface KeptOf {
 export type ResumableSession = Omit<FoundSession, 'grammar'> & {
   readonly grammar?: GrammarSpec
   readonly thoughtsEnd?: number | undefined
+  /** Who has computed a part of its answer, and was found out: of the session only what was asked is left. */
+  readonly voidBy?: PeerId
 }
 
 export class KeptSessions {
@@ -91,7 +103,7 @@ export class KeptSessions {
    *
    * @throws {InvalidOptionError} {InvalidKeyError}
    */
-  async keep(session: KeptSessionInit, { model, after, classes, grammar }: KeptOf): Promise<SessionKeep> {
+  async keep(session: KeptSessionInit, { model, after, peers, classes, grammar }: KeptOf): Promise<SessionKeep> {
     const { ttlMs = keepTtlDefaultMs } = session
     if (!(Number.isSafeInteger(ttlMs) && ttlMs >= keepTtlMinMs && ttlMs <= keepTtlMaxMs)) {
       throw new InvalidOptionError(`a session is kept for ${keepTtlMinMs} to ${keepTtlMaxMs} ms, not ${ttlMs}`)
@@ -102,23 +114,37 @@ export class KeptSessions {
       if (open !== undefined) onWarning(open)
       const form = grammar && { grammar: { spec: JSON.stringify(grammar), after: thoughtsEnd } }
       const question = { ...content, ...form, model, ttlMs, classes: classes() }
-      const keeper = this.#service.keep(named, { question, ids, exact, after }, onWarning)
+      const keeper = this.#service.keep(named, { question, ids, exact, after, peers }, onWarning)
       return {
-        routed: () => keeper.routed(classes()),
+        routed: peers => {
+          keeper.routed(classes())
+          keeper.by(peers)
+        },
         token: id => keeper.token(id),
         inexact: () => keeper.inexact(),
-        end: stop => keeper.end(stop)
+        end: stop => keeper.end(stop),
+        leave: () => keeper.close()
       }
     }
   }
 
-  /** @throws {InvalidOptionError} {InvalidKeyError} {UnknownSessionError} @throws the signal's reason. */
-  async find(session: KeptSessionName, { signal }: { signal: AbortSignal }): Promise<ResumableSession> {
-    const { grammar, ...found } = await this.#service.find(await this.#named(session), { signal })
+  /**
+   * @param refuted peers whose work counts for nothing: of a session that one of them has computed a part of, the prompt is left
+   * @throws {InvalidOptionError} {InvalidKeyError} {UnknownSessionError} @throws the signal's reason.
+   */
+  async find(
+    session: KeptSessionName,
+    {
+      signal,
+      refuted = new Set()
+    }: { readonly signal: AbortSignal; readonly refuted?: ReadonlySet<PeerId> | undefined }
+  ): Promise<ResumableSession> {
+    const { grammar, ...all } = await this.#service.find(await this.#named(session), { signal })
     // It was sealed by who has the key, and is checked as any other one before a token is drawn.
-    return grammar === undefined
-      ? found
-      : { ...found, grammar: JSON.parse(grammar.spec) as GrammarSpec, thoughtsEnd: grammar.after }
+    const form = grammar === undefined ? {} : { grammar: JSON.parse(grammar.spec) as GrammarSpec }
+    const voidBy = all.peers.find(peer => refuted.has(peer))
+    if (voidBy !== undefined) return { ...all, ...form, ids: [], stop: undefined, exact: true, peers: [], voidBy }
+    return grammar === undefined ? all : { ...all, ...form, thoughtsEnd: grammar.after }
   }
 
   /** How many peers had it. @throws {InvalidOptionError} {InvalidKeyError} @throws the signal's reason. */

@@ -81,3 +81,8 @@ export function refutedSentence({ peer, model, range: { start, end }, message }:
   const what = `layers ${start}-${end} of ${model.slice(0, 12)}`
   return `${peer} has signed work that it did not do, ${what} (${message}): no answer of this peer goes through it any more`
 }
+
+/** For people: what becomes of a session that was kept. */
+export function voidSentence(name: string, peer: PeerId): string {
+  return `the answer of the session ${name} is made anew: ${peer} has computed a part of it, and has signed work that it did not do`
+}

@@ -40,7 +40,7 @@ import { meetingPointOf } from '../swarm/meeting-point.ts'
 import type { Gathering, Swarm } from '../swarm/swarm.ts'
 import type { GenerateOptions } from './api.ts'
 import { checkMayDrive } from './may-drive.ts'
-import type { KeptSessionInit, KeptSessions } from './kept-sessions.ts'
+import type { KeptSessions, KeptBefore } from './kept-sessions.ts'
 import { checking } from './own-checks.ts'
 import { OwnDrafts } from './own-drafts.ts'
 import { modelCoverage } from './status.ts'
@@ -153,7 +153,7 @@ export class OwnSessions {
       scrub = false,
       ...asked
     }: Pick<GenerateOptions, 'model' | 'client' | 'scrub'> & AskedOfHops,
-    kept: { session: KeptSessionInit | undefined; after: number; classes: readonly string[] },
+    kept: KeptBefore,
     wait: WaitOptions
   ): Promise<SessionParts> {
     const { signal } = wait
@@ -171,7 +171,7 @@ export class OwnSessions {
     let admitted: Admitted | undefined
     const meeting = this.#meetingOf(model.id)
     const pin = new ClassPin(kept.classes)
-    const of = { model: model.id, after: kept.after, classes: () => pin.layerClasses ?? [], grammar: asked.grammar }
+    const of = { ...kept, model: model.id, classes: () => pin.layerClasses ?? [], grammar: asked.grammar }
     const keep = kept.session && (await this.#init.kept.keep(kept.session, of))
     const grammar = await this.#grammarOf(model, asked.grammar, { signal })
     const tokenizer = this.#tokenizerBeside(grammar, model)

@@ -43,6 +43,7 @@ import { knownSignatures } from './model-signing.ts'
 import type { RunningPeerInit } from './running-peer-init.ts'
 import type { KnownSignatures } from '../supply/service.ts'
 import { Namesakes } from './namesakes.ts'
+import { voidSentence } from './own-checks.ts'
 import { OwnDisk } from './own-disk.ts'
 import { type Embeddings, heardFrom, OwnGraphs } from './own-graphs.ts'
 import { OwnMetrics } from './own-metrics.ts'
@@ -302,12 +303,13 @@ export class RunningPeer extends TypedEventEmitter<PeerEvents> implements Peer {
     const named: KeptSessionName = { name, ...(key === undefined ? {} : { key }) }
     const watcher = this.#metrics.answers.begin('text_completion', given)
     return resume(async asking => {
-      const found = await this.#kept.find(named, { signal })
+      const found = await this.#kept.find(named, { signal, refuted: this.#parts.checks?.refuted })
+      if (found.voidBy !== undefined) this.#warn(voidSentence(name, found.voidBy))
       const session = { ...named, ttlMs: ttlMs ?? found.ttlMs }
       const cache = found.cache === undefined ? {} : { cache: found.cache }
       const form = found.grammar === undefined ? {} : { grammar: found.grammar }
       const sampling = { ...found.sampling, ...(logprobs === undefined ? {} : { logprobs }) }
-      const kept = { session, after: found.version, classes: found.classes }
+      const kept = { session, after: found.version, classes: found.classes, peers: found.peers }
       const wait = { ...asking, signal: AbortSignal.any([signal, asking.signal]), waitMs }
       const parts = await this.#parts.sessions.parts({ model: found.model, ...cache, ...sampling, ...form }, kept, wait)
       watcher.began(parts.model)

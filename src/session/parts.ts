@@ -213,13 +213,15 @@ export type SessionKeep = (content: SessionContent, onWarning: (message: string)
 
 /** Takes what happens to a session that is kept. None of it waits. */
 export interface AnswerKeeper {
-  /** There is a route. Only the first call counts. */
-  routed(): void
+  /** There is a route, or another one: these peers compute from now on. */
+  routed(peers: readonly PeerId[]): void
   token(id: number): void
   /** From here on tokens may differ from the undisturbed answer. */
   inexact(): void
   /** `stop` is undefined when the answer was broken off. Only the first call counts. */
   end(stop: Stop | undefined): void
+  /** What is kept counts for nothing: it is kept anew from then on. */
+  leave(): void
 }
 
 /** A session's output with the time at which it happened: later stages of the pipe may be slow. */

@@ -332,6 +332,7 @@ async function* keep(
   options: SessionOptions
 ): AsyncGenerator<Timed> {
   let keeper: AnswerKeeper | undefined
+  let begin: (() => AnswerKeeper) | undefined
   const warnings: string[] = []
   try {
     for await (const output of source) {
@@ -341,21 +342,23 @@ async function* keep(
           const { ids: promptIds, answered: ids = [], exact, thoughtsEnd } = output
           const { maxTokens, cache, sampling } = settings(options, promptIds.length, model)
           const content = { promptIds, ids, exact, cache, sampling, maxTokens, thoughtsEnd }
-          keeper = keep(content, message => warnings.push(message))
+          begin = () => keep(content, message => warnings.push(message))
+          keeper = begin()
         }
         yield output
         continue
       }
       if (output.kind === 'route') {
-        keeper?.routed()
+        keeper?.routed(output.hops.map(({ peer }) => peer))
       } else if (output.kind === 'token') {
         keeper?.token(output.id)
       } else if (output.kind === 'recovered') {
+        keeper?.routed(output.route.map(({ peer }) => peer))
         if (!output.exact) keeper?.inexact()
       } else if (output.kind === 'refuted') {
-        if (keeper !== undefined) warnings.push('the session is kept no more: what is kept of it has void tokens')
-        keeper?.end(undefined)
-        keeper = undefined
+        // What is kept has void tokens: what comes now takes its place.
+        keeper?.leave()
+        keeper = begin?.()
       } else if (output.kind === 'end') {
         keeper?.end(output.outcome.kind === 'stopped' ? output.outcome.stop : undefined)
       }

@@ -10,6 +10,7 @@ import { casesPerMinuteMax, checkFrameBytesMax, doubtChecks } from '../../src/ch
 import { encodeFrame } from '../../src/check/codec.ts'
 import { checkProtocol } from '../../src/check/frame.ts'
 import { systemClock } from '../../src/base/clock.ts'
+import type { Without } from '../../src/route/view.ts'
 import type { GenerationEvent } from '../../src/session/generation.ts'
 import type { Committed } from '../../src/session/committed.ts'
 import { signerOf } from '../../sim/cast.ts'
@@ -112,6 +113,36 @@ describe('a hop that computes something else', () => {
     expect(checked.checks.refuted).toEqual(new Set([liar.id]))
     // Each of them has seen it for itself.
     for (const each of others) expect(each.checks.refuted).toEqual(new Set([liar.id]))
+  })
+
+  it('has what is kept of the answer kept anew, without it', async () => {
+    const w = world()
+    const liar = await w.add('Liar', [second])
+    for (const [i, each] of [first, second, third].entries()) await checking(w, await w.add(`Q${i}`, [each]))
+    const driver = await w.add('D', [second])
+    lie(liar.probes[0]!.engine)
+    const checked = await checking(w, driver, { rng: drawsOnly(2, 0) })
+    const kept: { peers: PeerId[]; ids: number[]; ends: unknown[] }[] = []
+    const keep = () => {
+      const one = { peers: [] as PeerId[], ids: [] as number[], ends: [] as unknown[] }
+      kept.push(one)
+      return {
+        routed: (peers: readonly PeerId[]) => void one.peers.push(...peers),
+        token: (id: number) => void one.ids.push(id),
+        inexact: () => {},
+        end: (stop: unknown) => void one.ends.push(stop),
+        leave: () => void one.ends.push('left')
+      }
+    }
+    const routeOf = (excluded: Without) => w.route(excluded.union(checked.checks.refuted))
+    const { answer } = w.generate(driver, text, { maxTokens: 6, routeOf, parts: { ...checked.parts, keep } })
+    const { ids } = await answer
+    expect(ids).toEqual(w.expected(text, 6))
+    expect(kept).toHaveLength(2)
+    expect(kept[0]).toMatchObject({ ends: ['left'], peers: expect.arrayContaining([liar.id]) })
+    expect(kept[1]!.ids).toEqual(ids)
+    expect(kept[1]!.peers).not.toContain(liar.id)
+    expect(kept[1]!.ends[0]).toBe('length')
   })
 
   it('is found out though it goes away before the answer ends, by what it has signed until then', async () => {

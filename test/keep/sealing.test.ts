@@ -27,7 +27,13 @@ function entry(sealing = new Sealing(key, 'n')) {
 describe('a sealed session', () => {
   test('opens with its key and name, and only then', () => {
     const sealed = entry()
-    expect(new Sealing(key, 'n').open(sealed)).toEqual({ ...question, ids: [5, 6, 7], stop: 'length', exact: true })
+    expect(new Sealing(key, 'n').open(sealed)).toEqual({
+      ...question,
+      ids: [5, 6, 7],
+      stop: 'length',
+      exact: true,
+      peers: []
+    })
     for (const stranger of [new Sealing(otherKey, 'n'), new Sealing(key, 'm')]) {
       expect(() => stranger.open(sealed)).toThrow('does not open with this key')
     }

@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { ModelId } from '../../src/base/ids.ts'
+import type { ModelId, PeerId } from '../../src/base/ids.ts'
 import { Keeping } from '../../src/disk/keeping.ts'
 import { keepTtlMaxMs } from '../../src/keep/limits.ts'
 import { keepTtlMinMs } from '../../src/peer/limits.ts'
@@ -17,6 +17,7 @@ let kept: KeptSessions[] = []
 const signal = (): AbortSignal => AbortSignal.timeout(20_000)
 const key = new Uint8Array(32).fill(7)
 const model = 'ab'.repeat(32) as ModelId
+const [liar, helper] = ['a', 'b'].map(letter => `12D3KooW${letter.repeat(44)}` as PeerId) as [PeerId, PeerId]
 const question = {
   promptIds: [1, 2, 3],
   sampling: { temperature: 0.5, topP: 0.9, topK: 40, seed: 7 },
@@ -41,9 +42,9 @@ async function all(...names: string[]): Promise<KeptSessions[]> {
 async function begin(
   sessions: KeptSessions,
   session: KeptSessionInit,
-  { after = 0, ids = [] as number[], onWarning = (_: string): void => {} } = {}
+  { after = 0, ids = [] as number[], peers = [] as readonly PeerId[], onWarning = (_: string): void => {} } = {}
 ): Promise<AnswerKeeper> {
-  const keep = await sessions.keep(session, { model, after, classes: () => ['x'] })
+  const keep = await sessions.keep(session, { model, after, peers, classes: () => ['x'] })
   return keep({ ...question, ids, exact: true }, onWarning)
 }
 
@@ -100,7 +101,7 @@ describe('a session that is kept', () => {
     const file = join(world.root, 'session.key')
     await writeFile(file, key, { mode: 0o600 })
     const keeper = await begin(driver, { name: 'story', key: file, ttlMs: 60_000 })
-    keeper.routed()
+    keeper.routed([liar, helper])
     for (const id of [5, 6, 7]) keeper.token(id)
     keeper.end('length')
     const find = () => other.find({ name: 'story', key }, { signal: signal() })
@@ -108,7 +109,15 @@ describe('a session that is kept', () => {
     const found = await find()
     expect(found).toMatchObject({ ...question, model, ids: [5, 6, 7], exact: true, classes: ['x'], ttlMs: 60_000 })
 
-    const second = await begin(other, { name: 'story', key }, { after: found.version, ids: [...found.ids] })
+    const second = await begin(
+      other,
+      { name: 'story', key },
+      {
+        after: found.version,
+        ids: [...found.ids],
+        peers: found.peers
+      }
+    )
     second.token(8)
     second.inexact()
     second.end('eos')
@@ -116,6 +125,12 @@ describe('a session that is kept', () => {
     const whole = await find()
     expect(whole).toMatchObject({ ids: [5, 6, 7, 8], exact: false, stop: 'eos' })
     expect(whole.version).toBeGreaterThan(found.version)
+    // Who has computed it is known: of what somebody did who was found out nothing is left but the question.
+    expect(whole.peers).toEqual([liar, helper])
+    const refuted = new Set([liar])
+    const left = await other.find({ name: 'story', key }, { signal: signal(), refuted })
+    expect(left).toMatchObject({ ...question, model, ids: [], exact: true, peers: [], voidBy: liar })
+    expect(left.stop).toBeUndefined()
   }, 120_000)
 
   it('without a key is that of the peer that was asked, and of no other', async () => {
@@ -157,7 +172,7 @@ describe('a session that is kept', () => {
     const sessions = await start('a')
     const warned = Promise.withResolvers<string>()
     const keeper = await begin(sessions, { name: 'story', key }, { onWarning: warned.resolve })
-    keeper.routed()
+    keeper.routed([helper])
     keeper.token(5)
     expect(await warned.promise).toBe('session story is kept by no other peer: no more are reachable that can keep it')
     keeper.end('length')

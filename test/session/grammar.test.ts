@@ -140,7 +140,7 @@ test('what the answer must be begins after the thoughts that its prompt has open
   const contents: SessionContent[] = []
   const keep: SessionKeep = content => {
     contents.push(content)
-    return { routed: () => {}, token: () => {}, inexact: () => {}, end: () => {} }
+    return { routed: () => {}, token: () => {}, inexact: () => {}, end: () => {}, leave: () => {} }
   }
   const ask = async (
     thinking: Pick<Thinking, 'closeId' | 'opened'>,

@@ -91,7 +91,8 @@ describe('a session that is kept', () => {
         routed: () => void told.push('routed'),
         token: (id: number) => void told.push(id),
         inexact: () => void told.push('inexact'),
-        end: (stop: unknown) => void told.push(stop)
+        end: (stop: unknown) => void told.push(stop),
+        leave: () => void told.push('leave')
       }
     }
     const promptIds = prompt(5)
@@ -112,7 +113,8 @@ describe('a session that is kept', () => {
       routed: () => {},
       token: () => {},
       inexact: () => {},
-      end: (stop: unknown) => void ends.push(stop)
+      end: (stop: unknown) => void ends.push(stop),
+      leave: () => {}
     })
     const begun = { promptIds: prompt(5), ids: [], exact: true, stop: undefined }
     for await (const _ of resume(async () => ({ parts: { ...parts, keep }, begun, options: greedy }))) break

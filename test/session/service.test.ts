@@ -217,7 +217,13 @@ test('a session that waits for room says so, and is kept before it begins; refus
   const room = Promise.withResolvers<void>()
   const keep = () => {
     told.push('kept')
-    return { routed: () => told.push('routed'), token: () => {}, inexact: () => {}, end: () => told.push('end') }
+    return {
+      routed: () => told.push('routed'),
+      token: () => {},
+      inexact: () => {},
+      end: () => told.push('end'),
+      leave: () => {}
+    }
   }
   const admit = async ({ tokensMax, onWait }: { tokensMax: number; onWait: (message: string) => void }) => {
     expect(tokensMax).toBe(13)
