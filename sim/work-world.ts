@@ -101,6 +101,8 @@ export class WorkWorld {
   readonly #wasKnown: boolean
   /** A liar goes away in the middle of each answer: it is not there when hops commit at the end. */
   readonly #deserts: boolean
+  /** By which tails draw: in some worlds by the text so far. */
+  readonly #penalties: { readonly presencePenalty?: number; readonly repetitionPenalty?: number }
   /** What it does in the session that it computes. */
   readonly #lying = new Map<string, boolean>()
   #session = 0
@@ -113,6 +115,9 @@ export class WorkWorld {
     this.#liesRatio = init.liesRatio ?? this.#chance.pick([1, 1, 0.5])
     this.#wasKnown = init.isKnownFirst ?? this.#chance.happens(0.3)
     this.#lies = !this.#wasKnown
+    this.#penalties = this.#chance.fork('penalties').happens(0.25)
+      ? { presencePenalty: 0.5, repetitionPenalty: 1.2 }
+      : {}
     this.#deserts =
       init.isMeasured !== true && !this.#wasKnown && this.#liesRatio === 1 && this.#chance.fork('deserts').happens(0.3)
   }
@@ -300,7 +305,7 @@ export class WorkWorld {
         refuted: () => driver.checks.refuted
       },
       text.join(' '),
-      { ...greedy, maxTokens: this.#maxTokens, speculate: false }
+      { ...greedy, ...this.#penalties, maxTokens: this.#maxTokens, speculate: false }
     )
     const { ids } = await answer.answer
     const met = liar !== undefined && routes[0]!.some(({ peer }) => peer === liar.id)
@@ -341,7 +346,12 @@ export class WorkWorld {
     this.#checks++
     const { met, wasFound, isFound, ids, text } = seen
     if (met && wasFound) this.#fail('around', `${driver.name} asks the peer that it has refuted`)
-    const isRight = toyTokens(toy, text, greedy, this.#maxTokens).every((id, i) => ids[i] === id)
+    const isRight = toyTokens(
+      toy,
+      text,
+      { ...greedy, ...this.#penalties, promptTokens: text.length },
+      this.#maxTokens
+    ).every((id, i) => ids[i] === id)
     if (!isRight && (isFound || !met))
       this.#fail('right', `${driver.name} has a wrong answer, of which nobody is wrong any more`)
   }

@@ -12,12 +12,13 @@ import {
   sameDigest,
   type SignedCommitment
 } from '../stage/commitment.ts'
+import { masksNeed } from '../stage/frame.ts'
 import { isGenuine, type RouteHop, type SignedTerms } from '../stage/terms.ts'
 
 export interface WorkCase {
   readonly terms: SignedTerms
   readonly commitment: SignedCommitment
-  /** [tokens, rowBytes] what the hop was given: ids at the head, else hidden states. */
+  /** [tokens, rowBytes] what the hop was given: ids at the head, else hidden states, each with its id behind it where steps carry these. */
   readonly rows: Uint8Array
   /** [tokens] of a tail: the ids that it drew, of 4 bytes each; undefined before it. */
   readonly drawn: Uint8Array | undefined
@@ -39,7 +40,7 @@ export function whyNotByRows(
   hop: number
 ): string | undefined {
   if (hop < route.length - 1) return undefined
-  const need = needs.find(each => each === 'ids' || each === 'masks')
+  const need = needs.find(each => each === masksNeed)
   return need === undefined ? undefined : `its tail draws by more than its rows ('${need}')`
 }
 

@@ -22,6 +22,8 @@ export interface WorkStatus {
   readonly state: WorkState
   /** Sessions in which it has computed a stage for this peer, to their end. */
   readonly sessions: number
+  /** Those of them whose work could be checked: not where a tail drew by masks or came later, nor where nothing was signed. */
+  readonly checkable: number
   /** Checks in which its work was what it should be. */
   readonly passed: number
   /** Why it is refuted, doubted or unchecked; null where there is nothing to say. */
@@ -32,6 +34,7 @@ export interface WorkStatus {
 export interface KnownEntry {
   readonly peer: PeerId
   readonly sessions: number
+  readonly checkable: number
   readonly passed: number
   readonly inRow: number
   readonly doubt: string | undefined
@@ -41,6 +44,7 @@ export interface KnownEntry {
 
 interface Entry {
   sessions: number
+  checkable: number
   passed: number
   /** Passed since the last doubt. */
   inRow: number
@@ -78,6 +82,7 @@ export class KnownWork {
   served(peer: PeerId, why: string | undefined): void {
     const entry = this.#entry(peer)
     entry.sessions++
+    if (why === undefined) entry.checkable++
     if (why !== undefined) entry.unchecked = why
     else if (entry.passed === 0) entry.unchecked = 'none of its sessions was drawn yet'
   }
@@ -121,9 +126,15 @@ export class KnownWork {
   status(peer: PeerId): WorkStatus {
     const entry = this.#peers.get(peer)
     if (entry === undefined)
-      return { state: 'unchecked', sessions: 0, passed: 0, reason: 'it has computed nothing for this peer' }
-    const { sessions, passed, refuted, doubt, unchecked } = entry
-    const known = { sessions, passed }
+      return {
+        state: 'unchecked',
+        sessions: 0,
+        checkable: 0,
+        passed: 0,
+        reason: 'it has computed nothing for this peer'
+      }
+    const { sessions, checkable, passed, refuted, doubt, unchecked } = entry
+    const known = { sessions, checkable, passed }
     if (refuted !== undefined) return { state: 'refuted', ...known, reason: refuted }
     if (doubt !== undefined) return { state: 'doubted', ...known, reason: doubt }
     return passed > 0
@@ -151,6 +162,7 @@ export class KnownWork {
   #entry(peer: PeerId): Entry {
     const entry = this.#peers.get(peer) ?? {
       sessions: 0,
+      checkable: 0,
       passed: 0,
       inRow: 0,
       doubt: undefined,

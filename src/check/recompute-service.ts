@@ -2,7 +2,8 @@
 import type { SessionId } from '../base/ids.ts'
 import { edgeSize, type Engine } from '../engine/engine.ts'
 import { stepDraftsMax } from '../engine/limits.ts'
-import { type Digest, RowChain, sameDigest } from '../stage/commitment.ts'
+import { needsText } from '../engine/penalties.ts'
+import { type Digest, idBytes, RowChain, sameDigest, withIds, withoutIds } from '../stage/commitment.ts'
 import { checkSteps, hopOf, type WorkCase } from './case.ts'
 import type { Finding } from './frame.ts'
 import { checkStepTokens } from './limits.ts'
@@ -32,7 +33,8 @@ export async function recompute(engine: Engine, about: WorkCase, init: Recompute
   const { digest, session, signal } = init
   const rowBytes = rows.length / tokens
   const isHead = hopOf(about).start === 0
-  if (rowBytes !== (isHead ? 4 : engine.hidden * edgeSize(engine.edge)))
+  const hasIds = needsText(terms.sampling)
+  if (rowBytes !== (isHead ? idBytes : engine.hidden * edgeSize(engine.edge) + (hasIds ? idBytes : 0)))
     return cannot('its rows are of another model', 0)
   // What it tells of tokens beside their ids changes none of them.
   const sampling = { ...terms.sampling, logprobs: undefined, promptLogprobs: undefined }
@@ -44,19 +46,23 @@ export async function recompute(engine: Engine, about: WorkCase, init: Recompute
       if (init.givesWay()) return cannot('sessions need the room', ms)
       const { position, tokens: count, drafts, drawn: awaited } = step
       const bytes = rows.subarray(position * rowBytes, (position + count) * rowBytes)
+      const { rows: states, ids: text } =
+        hasIds && !isHead ? withoutIds(bytes, count) : { rows: bytes, ids: hasIds ? bytes : undefined }
       const given = await engine.run(
         {
           session,
           position,
           tokens: count,
-          input: isHead ? { kind: 'ids', ids: idsOf(bytes) } : { kind: 'hidden', bytes },
+          input: isHead ? { kind: 'ids', ids: idsOf(bytes) } : { kind: 'hidden', bytes: states },
+          ...(text === undefined || isHead ? {} : { ids: idsOf(text) }),
           sample: awaited !== undefined,
           ...(drafts === undefined || drafts.length === 0 ? {} : { drafts })
         },
         { signal }
       )
       ms += given.computeMs
-      if (given.kind === 'hidden') chain.push(position, given.bytes, count)
+      if (given.kind === 'hidden')
+        chain.push(position, text === undefined ? given.bytes : withIds(given.bytes, text), count)
       if (awaited === undefined) continue
       const ids = given.kind === 'tokens' ? given.ids : []
       const at = awaited.findIndex((id, i) => ids[i] !== id)
@@ -79,5 +85,5 @@ export function cannot(message: string, ms: number): Verdict {
 /** [ids] of rows of 4 bytes. */
 function idsOf(rows: Uint8Array): Int32Array {
   const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength)
-  return Int32Array.from({ length: rows.length / 4 }, (_, i) => view.getInt32(4 * i, true))
+  return Int32Array.from({ length: rows.length / idBytes }, (_, i) => view.getInt32(4 * i, true))
 }

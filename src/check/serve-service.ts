@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { PeerId, Range, SessionId } from '../base/ids.ts'
 import { reasonOf } from '../base/reason.ts'
 import { DeadlineError, ProtocolError } from '../errors.ts'
-import type { KeptRows } from '../stage/committing-service.ts'
+import { type KeptRows, rowsOf } from '../stage/committing-service.ts'
 import type { Channel, Links } from '../swarm/links.ts'
 import type { WorkCase } from './case.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
@@ -128,7 +128,7 @@ export class CheckServer {
     }
     try {
       for (let at = 0; at < tokens; at += checkStepTokens) {
-        const data = kept.states.read(at, Math.min(at + checkStepTokens, tokens)).slice()
+        const data = rowsOf(kept, at, Math.min(at + checkStepTokens, tokens))
         if (!channel.send(encodeFrame({ kind: 'rows', position: at, data }))) await channel.ready({ signal })
       }
       await channel.close()

@@ -8,8 +8,9 @@ import { reasonOf } from '../base/reason.ts'
 import { drawSessionId, type Rng } from '../base/rng.ts'
 import type { Verify } from '../base/signature.ts'
 import type { Engine } from '../engine/engine.ts'
-import { type Digest, isCommittedBy, type SignedCommitment } from '../stage/commitment.ts'
-import type { KeptRows } from '../stage/committing-service.ts'
+import { needsText } from '../engine/penalties.ts'
+import { type Digest, idBytes, isCommittedBy, type SignedCommitment } from '../stage/commitment.ts'
+import { allRowsOf, type KeptRows } from '../stage/committing-service.ts'
 import type { Links } from '../swarm/links.ts'
 import { areTooMany, askCase, askRows } from './ask-service.ts'
 import { accusedOf, hopOf, type WorkCase, whyNoCase } from './case.ts'
@@ -200,7 +201,7 @@ export class WorkChecks {
 
   /** What a hop was given: the driver has it of the head, the hop before it of every other one. */
   async #rows(
-    { terms, rowBytes }: EndedSession,
+    { terms, rowBytes: stateBytes }: EndedSession,
     { headRows, hops }: Findings,
     hop: number,
     signal: AbortSignal
@@ -209,13 +210,14 @@ export class WorkChecks {
     const { links, clock, keptRows } = this.#init
     const { tokens } = hops[hop]!.commitment!
     const { peer, ...range } = terms.route[hop - 1]!
+    const rowBytes = stateBytes + (needsText(terms.sampling) ? idBytes : 0)
     if (areTooMany(tokens, rowBytes)) throw new Error('the session is too long to be checked')
     if (peer !== links.self) {
       return askRows({ links, clock, signal }, peer, { session: terms.session, range, tokens, rowBytes })
     }
     const kept = keptRows(peer, terms.session, range)
     if (kept === undefined) throw new Error('what was sent to it is not here any more')
-    return kept.states.copy(tokens)
+    return allRowsOf(kept, tokens)
   }
 
   // ── Verdicts ────────────────────────────────────────────────────────────────────────────────────

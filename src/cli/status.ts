@@ -65,8 +65,10 @@ function describeWork(peers: readonly PeerStatus[]): string[] {
   return peers.flatMap(({ id, work }) => {
     // A peer of an older version says nothing of it.
     if (work === undefined || (work.sessions === 0 && work.state === 'unchecked')) return []
-    const { state, sessions, passed, reason } = work
-    const counts = `${passed} checks passed in ${sessions} sessions`
+    // An older version does not say how many could be.
+    const { state, sessions, checkable = sessions, passed, reason } = work
+    const unlike = checkable === sessions ? '' : `, of which ${checkable} could be checked`
+    const counts = `${passed} checks passed in ${sessions} sessions${unlike}`
     return [`work of ${shortPeer(id)}: ${state}, ${counts}${reason === null ? '' : `: ${reason}`}`]
   })
 }

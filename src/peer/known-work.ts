@@ -21,6 +21,7 @@ const fileSchema = z.object({
     z.object({
       peer: z.string().regex(/^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/),
       sessions: count,
+      checkable: count,
       passed: count,
       inRow: count,
       doubt: sentence.optional(),

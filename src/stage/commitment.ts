@@ -91,6 +91,37 @@ export function drawnRows(tokens: number, drafts: number, ids: readonly number[]
   return rowsOfIds(drawn)
 }
 
+/** Of a token's id, as rows have it. */
+export const idBytes = 4
+
+/** [tokens] rows, each followed by the id of its token: what hops are given and give where their steps carry ids (rule S36). */
+export function withIds(rows: Uint8Array, ids: Uint8Array): Uint8Array {
+  const tokens = ids.length / idBytes
+  const rowBytes = rows.length / tokens
+  const joined = new Uint8Array(rows.length + ids.length)
+  for (let row = 0; row < tokens; row++) {
+    const at = row * (rowBytes + idBytes)
+    joined.set(rows.subarray(row * rowBytes, (row + 1) * rowBytes), at)
+    joined.set(ids.subarray(row * idBytes, (row + 1) * idBytes), at + rowBytes)
+  }
+  return joined
+}
+
+/** The two parts of {@link withIds}. @param tokens rows that there are */
+export function withoutIds(
+  joined: Uint8Array,
+  tokens: number
+): { readonly rows: Uint8Array; readonly ids: Uint8Array } {
+  const rowBytes = joined.length / tokens - idBytes
+  const [rows, ids] = [new Uint8Array(tokens * rowBytes), new Uint8Array(tokens * idBytes)]
+  for (let row = 0; row < tokens; row++) {
+    const at = row * (rowBytes + idBytes)
+    rows.set(joined.subarray(at, at + rowBytes), row * rowBytes)
+    ids.set(joined.subarray(at + rowBytes, at + rowBytes + idBytes), row * idBytes)
+  }
+  return { rows, ids }
+}
+
 /**
  * The digest of the rows [0, n), for every n that is one of the last {@link chainBlockRows} at least. Rows are digested in blocks at absolute
  * multiples of that: a call for each row would cost ten times what its bytes cost.

@@ -6,8 +6,9 @@ import { hash } from 'node:crypto'
 import { type Clock, systemClock, type Timer } from '../base/clock.ts'
 import type { PeerId, Range, SessionId } from '../base/ids.ts'
 import type { Sign } from '../base/signature.ts'
-import type { Step, StepOutput } from '../engine/engine.ts'
-import { drawnRows, RowChain, rowsOfIds, signCommitment, type SignedCommitment } from './commitment.ts'
+import type { Sampling, Step, StepOutput } from '../engine/engine.ts'
+import { needsText } from '../engine/penalties.ts'
+import { drawnRows, RowChain, rowsOfIds, signCommitment, type SignedCommitment, withIds } from './commitment.ts'
 import type { SeatId, StageFacts } from './event.ts'
 import { rowsKeptBytesMax, rowsKeptMs } from './limits.ts'
 import type { RetainedStates } from './retain.ts'
@@ -20,10 +21,26 @@ export interface KeptRows {
   /** So many tokens of them are committed to. */
   readonly tokens: number
   readonly states: RetainedStates
+  /** The ids of the same tokens, where the session's steps carried them. */
+  readonly ids: RetainedStates | undefined
+}
+
+/** [tokens] rows as the next hop has committed to them. @param position of the first one; they lie in one block */
+export function rowsOf({ states, ids }: KeptRows, position: number, end: number): Uint8Array {
+  const rows = states.read(position, end)
+  return ids === undefined ? rows.slice() : withIds(rows, ids.read(position, end))
+}
+
+/** The first rows, all of them. */
+export function allRowsOf({ states, ids }: KeptRows, tokens: number): Uint8Array {
+  const rows = states.copy(tokens)
+  return ids === undefined ? rows : withIds(rows, ids.copy(tokens))
 }
 
 interface Chains {
   readonly numericClass: string
+  /** Rows have the ids of their tokens behind them. */
+  readonly hasIds: boolean
   readonly input: RowChain
   readonly output: RowChain
   /** Steps that are computed, and not digested yet. */
@@ -44,9 +61,10 @@ export class Committing implements Commits {
     this.#clock = clock
   }
 
-  /** A session gets a cache. */
-  opened(seat: SeatId, { numericClass = '' }: StageFacts): void {
-    this.#chains.set(seat, { numericClass, input: new RowChain(sha256), output: new RowChain(sha256), due: [] })
+  /** A session gets a cache. @param sampling by which its tail draws: steps carry ids where that needs them */
+  opened(seat: SeatId, { numericClass = '' }: StageFacts, sampling: Sampling): void {
+    const hasIds = needsText(sampling)
+    this.#chains.set(seat, { numericClass, hasIds, input: new RowChain(sha256), output: new RowChain(sha256), due: [] })
   }
 
   /** Its cache is gone. */
@@ -54,14 +72,17 @@ export class Committing implements Commits {
     this.#chains.delete(seat)
   }
 
-  /** A step is computed, but may not be on its way yet: see {@link settle}. */
-  computed(seat: SeatId, step: Step, output: StepOutput): void {
+  /** A step is computed, but may not be on its way yet: see {@link settle}. @param text ids of its tokens, where it carries them */
+  computed(seat: SeatId, step: Step, output: StepOutput, text: Int32Array | undefined = step.ids): void {
     const chains = this.#chains.get(seat)
     const { input, position, tokens, drafts = [] } = step
     chains?.due.push(() => {
-      chains.input.push(position, input.kind === 'ids' ? rowsOfIds(input.ids) : input.bytes, tokens)
-      const ids = output.kind === 'tokens' ? output.ids : undefined
-      const given = output.kind === 'hidden' ? output.bytes : drawnRows(tokens, drafts.length, ids)
+      const ids = !chains.hasIds ? undefined : input.kind === 'ids' ? input.ids : text
+      const behind = ids && rowsOfIds(ids)
+      const join = (rows: Uint8Array): Uint8Array => (behind === undefined ? rows : withIds(rows, behind))
+      chains.input.push(position, input.kind === 'ids' ? rowsOfIds(input.ids) : join(input.bytes), tokens)
+      const drawn = output.kind === 'tokens' ? output.ids : undefined
+      const given = output.kind === 'hidden' ? join(output.bytes) : drawnRows(tokens, drafts.length, drawn)
       chains.output.push(position, given, tokens)
     })
   }
@@ -71,13 +92,13 @@ export class Committing implements Commits {
     for (const each of this.#chains.get(seat)?.due.splice(0) ?? []) each()
   }
 
-  commit({ seat, terms, hop, tokens, states }: CommitAsk): SignedCommitment | undefined {
+  commit({ seat, terms, hop, tokens, states, ids }: CommitAsk): SignedCommitment | undefined {
     this.settle(seat)
     const chains = this.#chains.get(seat)
     const input = chains?.input.at(tokens)
     const output = chains?.output.at(tokens)
     if (chains === undefined || input === undefined || output === undefined) return undefined
-    if (states !== undefined) this.#keep(seat, { tokens, states })
+    if (states !== undefined) this.#keep(seat, { tokens, states, ids })
     const { numericClass } = chains
     return signCommitment({ terms: sha256(terms.payload), hop, tokens, input, output, numericClass }, this.#sign)
   }
@@ -94,7 +115,7 @@ export class Committing implements Commits {
   }
 
   #keep(seat: SeatId, rows: KeptRows): void {
-    const { bytes } = rows.states
+    const bytes = rows.states.bytes + (rows.ids?.bytes ?? 0)
     if (bytes > rowsKeptBytesMax) return
     this.#drop(seat)
     this.#kept.set(seat, { ...rows, bytes, untilMs: this.#clock.nowMs() + rowsKeptMs })

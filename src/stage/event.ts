@@ -140,7 +140,13 @@ export type StageEffect =
       /** What the engine charges it. */
       readonly chargedBytes: number
     }
-  | { readonly kind: 'compute'; readonly seat: SeatId; readonly step: Step }
+  /** `text`: ids of its tokens, where the step carries them and the engine does not need them. */
+  | {
+      readonly kind: 'compute'
+      readonly seat: SeatId
+      readonly step: Step
+      readonly text?: Int32Array | undefined
+    }
   /** Ends steps that have not started, then frees the cache, then reports `freed`. */
   | { readonly kind: 'free-engine'; readonly seat: SeatId }
   /** For the driver's end of a session. */

@@ -6,15 +6,13 @@ import { edgeSize } from '../engine/engine.ts'
 import type { PromptScores } from '../engine/scores.ts'
 import { attentionBlock } from '../model/limits.ts'
 import { outboxStepsMax, retainBlockTokens, stepBytesMax } from './limits.ts'
+import { idBytes } from './commitment.ts'
 import { SendCredit } from './credit.ts'
 import type { StageFacts } from './event.ts'
 import { type AckFrame, idsOf, type ScoresFrame, type StepFrame, type TokenFrame } from './frame.ts'
 import type { MaskForm } from './masks.ts'
 import { RetainedStates } from './retain.ts'
 import type { HopSpans } from './trace.ts'
-
-/** Of a token's id, as it is kept. */
-const idBytes = 4
 
 /** A computed step that waits for the next hop. */
 type Output =
@@ -152,7 +150,12 @@ export class Outlet {
     return this.#retained
   }
 
-  /** Their ids, in the same way; undefined where the session's steps carry none. */
+  /** Their ids, all of them; undefined where the session's steps carry none. */
+  get ids(): RetainedStates | undefined {
+    return this.#retainedIds
+  }
+
+  /** The same as ids, as {@link RetainedStates.read}. */
   retainedIds(position: number, end: number): Int32Array | undefined {
     const bytes = this.#retainedIds?.read(position, end)
     return bytes === undefined ? undefined : new Int32Array(bytes.buffer, bytes.byteOffset, end - position)

@@ -20,6 +20,8 @@ export interface CommitAsk {
   readonly tokens: number
   /** What it sent; undefined at the tail. */
   readonly states: RetainedStates | undefined
+  /** The ids of the same tokens, where the session's steps carry them. */
+  readonly ids: RetainedStates | undefined
 }
 
 /** Says what a stage computed, and signs it. */

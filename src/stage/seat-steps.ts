@@ -109,7 +109,12 @@ export class SeatSteps {
     return this.#outlet.states
   }
 
-  /** Their ids, where the session's steps carry them. */
+  /** Their ids, all of them, where the session's steps carry them. */
+  get ids(): RetainedStates | undefined {
+    return this.#outlet.ids
+  }
+
+  /** Those of some. */
   retainedIds(position: number, end: number): Int32Array | undefined {
     return this.#outlet.retainedIds(position, end)
   }
@@ -209,6 +214,8 @@ export class SeatSteps {
     this.#inlet.start()
     const drafts = sample ? step.drafts : undefined
     const ids = isTail ? step.ids : undefined
+    // Only the last layers draw by them, but who commits to rows commits to these, too.
+    const text = isTail ? undefined : step.ids
     const scoresFrom = isTail ? this.#scoresFrom : undefined
     const scored = scoresFrom === undefined ? {} : { scoresFrom }
     this.#host.emit({
@@ -224,7 +231,8 @@ export class SeatSteps {
         ids,
         ...scored,
         ...(masks === undefined ? {} : { masks })
-      }
+      },
+      ...(text === undefined ? {} : { text })
     })
   }
 

@@ -257,7 +257,7 @@ export class Seat implements SeatCore {
     if (!this.isTail && this.down?.connected === true) this.sendDown(frame)
     if (this.#commitments >= commitsFree + this.length / commitTokensMin) return
     const { id: seat, terms, hop } = this
-    const commitment = this.#host.commits?.commit({ seat, terms, hop, tokens, states: undefined })
+    const commitment = this.#host.commits?.commit({ seat, terms, hop, tokens, states: undefined, ids: undefined })
     this.#commitments++
     if (commitment !== undefined) this.sendUp({ kind: 'committed', epoch, commitment })
   }
@@ -374,8 +374,8 @@ export class Seat implements SeatCore {
     this.ending.isAsked = true
     if (commitTo > 0 && this.phase === 'open' && commitTo <= this.length) {
       const { id: seat, terms, hop } = this
-      const { states } = this.#steps
-      this.ending.commits(this.#host.commits?.commit({ seat, terms, hop, tokens: commitTo, states }))
+      const { states, ids } = this.#steps
+      this.ending.commits(this.#host.commits?.commit({ seat, terms, hop, tokens: commitTo, states, ids }))
       this.ending.commitTo = commitTo
     }
     this.end(nowMs)

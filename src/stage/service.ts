@@ -244,7 +244,7 @@ class Service implements StageService {
         this.#send(effect.channel, effect.frame)
         break
       case 'compute':
-        this.#compute(effect.seat, effect.step)
+        this.#compute(effect.seat, effect.step, effect.text)
         break
       case 'deliver': {
         const { bytes, readMs } = effect
@@ -345,10 +345,10 @@ class Service implements StageService {
       running: undefined,
       from: undefined
     })
-    this.committing?.opened(seat, stage)
+    this.committing?.opened(seat, stage, sampling)
   }
 
-  #compute(seat: SeatId, step: Step): void {
+  #compute(seat: SeatId, step: Step, text: Int32Array | undefined): void {
     const place = this.#places.get(seat)!
     const { engine, model, cache } = place
     const givenMs = this.#clock.nowMs()
@@ -357,7 +357,7 @@ class Service implements StageService {
         place.running = undefined
         place.from?.wanted?.()
         this.#onStep?.(computedStep(model, step, output, this.#clock.nowMs() - givenMs))
-        this.committing?.computed(seat, step, output)
+        this.committing?.computed(seat, step, output, text)
         this.#feed({
           kind: 'computed',
           seat,

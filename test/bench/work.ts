@@ -121,7 +121,7 @@ function measureParts({ model, rounds, tokens }: SwarmInit): Parts[] {
   const committing = new Committing({ sign })
   const seat = 'bench' as SeatId
   const hopOnce = (): Commitment | undefined => {
-    committing.opened(seat, { numericClass: 'bench' } as Parameters<Committing['opened']>[1])
+    committing.opened(seat, { numericClass: 'bench' } as Parameters<Committing['opened']>[1], terms.sampling)
     for (let position = 0; position < tokens; position++) {
       const input = { kind: 'hidden', bytes: rows[position]! } as const
       const step = { session: terms.session, position, tokens: 1, input, sample: false }
@@ -129,7 +129,7 @@ function measureParts({ model, rounds, tokens }: SwarmInit): Parts[] {
       committing.computed(seat, step, output)
       committing.settle(seat)
     }
-    const signed = committing.commit({ seat, terms, hop: 1, tokens, states })
+    const signed = committing.commit({ seat, terms, hop: 1, tokens, states, ids: undefined })
     committing.freed(seat)
     return signed
   }

@@ -68,7 +68,15 @@ describe('what an earlier run knew', () => {
   })
 
   it('is taken no further than is known of peers at all', () => {
-    const entry = { sessions: 1, passed: 0, inRow: 0, doubt: undefined, refuted: undefined, unchecked: 'none' }
+    const entry = {
+      sessions: 1,
+      checkable: 1,
+      passed: 0,
+      inRow: 0,
+      doubt: undefined,
+      refuted: undefined,
+      unchecked: 'none'
+    }
     const kept = Array.from({ length: knownPeersMax + 5 }, (_, i) => ({ ...entry, peer: `${i}` as PeerId }))
     const { entries } = new KnownWork(kept)
     expect(entries).toHaveLength(knownPeersMax)
@@ -82,6 +90,7 @@ describe('what is said of a peer', () => {
     expect(known.status(a)).toEqual({
       state: 'unchecked',
       sessions: 0,
+      checkable: 0,
       passed: 0,
       reason: 'it has computed nothing for this peer'
     })
@@ -96,7 +105,7 @@ describe('what is said of a peer', () => {
     known.unchecked(a, 'nobody else has its layers in its class')
     expect(known.status(a)).toMatchObject({ reason: 'nobody else has its layers in its class' })
     known.passed(a)
-    expect(known.status(a)).toEqual({ state: 'checked', sessions: 2, passed: 1, reason: null })
+    expect(known.status(a)).toEqual({ state: 'checked', sessions: 2, checkable: 1, passed: 1, reason: null })
     known.doubted(a, 'why')
     expect(known.status(a)).toMatchObject({ state: 'doubted', reason: 'why' })
     expect(known.refute(a, 'what')).toBe(true)

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { PeerId } from '../../src/base/ids.ts'
 import { seeded } from '../../src/base/rng.ts'
+import type { Sampling } from '../../src/engine/engine.ts'
 import { EngineError } from '../../src/errors.ts'
 import { commitEveryTokens } from '../../src/session/limits.ts'
 import { askCase, askRows } from '../../src/check/ask-service.ts'
@@ -24,6 +25,7 @@ const [first, second, third] = [
   { start: 4, end: 6 }
 ]
 const text = prompt(150)
+const penalties = { presencePenalty: 0.5, frequencyPenalty: -0.25, repetitionPenalty: 1.2 }
 const signal = AbortSignal.timeout(20_000)
 
 /** Draws in which all but the n-th one come to nothing. */
@@ -50,10 +52,17 @@ interface Told {
 }
 
 /** One answer of a driver that checks. */
-async function ask(w: TestWorld, driver: TestPeer, checked: CheckedPeer, maxTokens = 12): Promise<Told> {
+async function ask(
+  w: TestWorld,
+  driver: TestPeer,
+  checked: CheckedPeer,
+  maxTokens = 12,
+  sampling: Partial<Sampling> = {}
+): Promise<Told> {
   let committed: Committed | undefined
   const generation = w.generate(driver, text, {
     maxTokens,
+    ...sampling,
     routeOf: excluded => w.route(excluded.union(checked.checks.refuted)),
     parts: {
       ...checked.parts,
@@ -92,6 +101,23 @@ describe('a hop that computes something else', () => {
     expect(checked.checks.status(liar.id)).toMatchObject({ state: 'refuted' })
     // Later answers do without it from the start.
     expect((await ask(w, driver, checked)).events.map(({ event }) => event)).not.toContain('refuted')
+  })
+
+  it.each([
+    ['in the middle', second, 1],
+    ['at the head', first, 0],
+    ['at the tail', third, 2]
+  ])('%s is found out where the tail draws by the text so far, too', async (_, range, hop) => {
+    const w = world()
+    const liar = await w.add('Liar', [range])
+    for (const [i, each] of [first, second, third].entries()) await checking(w, await w.add(`Q${i}`, [each]))
+    const driver = await w.add('D', [range])
+    lie(liar.probes[0]!.engine)
+    const checked = await checking(w, driver, { rng: drawsOnly(1 + hop, 0) })
+    const { ids } = await ask(w, driver, checked, 12, penalties)
+    expect(checked.refuted).toMatchObject([{ peer: liar.id, range }])
+    expect(ids).toEqual(w.expected(text, 12, { ...penalties, promptTokens: text.length }))
+    expect(ids).not.toEqual(w.expected(text, 12))
   })
 
   it('is found out where the driver holds no layers, by two others of its class', async () => {
@@ -188,16 +214,19 @@ describe('a hop that computes something else', () => {
 })
 
 describe('an honest hop', () => {
-  it('passes, whoever looks', async () => {
+  it.each([
+    ['', {}],
+    [', with penalties', penalties]
+  ])('passes, whoever looks%s', async (_, sampling) => {
     const w = world()
     for (const [i, each] of [first, second, third].entries()) await checking(w, await w.add(`Q${i}`, [each]))
     const driver = await w.add('D', [first, second, third])
     const checked = await checking(w, driver, { rng: seeded(7) })
-    for (let i = 0; i < 40; i++) await ask(w, driver, checked, 3)
+    for (let i = 0; i < 40; i++) await ask(w, driver, checked, 3, sampling)
     expect(checked.refuted).toEqual([])
     expect(checked.violations).toEqual([])
     const states = [0, 1, 2].map(i => checked.checks.status(peerId(`Q${i}`)))
-    expect(states.every(({ sessions }) => sessions === 40)).toBe(true)
+    expect(states.every(({ sessions, checkable }) => sessions === 40 && checkable === 40)).toBe(true)
     expect(states.reduce((sum, { passed }) => sum + passed, 0)).toBeGreaterThan(0)
   })
 
@@ -210,6 +239,7 @@ describe('an honest hop', () => {
     expect(checked.checks.status(peerId('Q0'))).toEqual({
       state: 'unchecked',
       sessions: 1,
+      checkable: 1,
       passed: 0,
       reason: 'nobody else has its layers in its class'
     })

@@ -11,7 +11,7 @@ import { KnownWorkFile } from '../../src/peer/known-work.ts'
 
 const liar = `12D3KooW${'a'.repeat(44)}` as PeerId
 const entry: KnownEntry = {
-  ...{ peer: liar, sessions: 40, passed: 3, inRow: 0, doubt: undefined },
+  ...{ peer: liar, sessions: 40, checkable: 38, passed: 3, inRow: 0, doubt: undefined },
   ...{ refuted: 'its hidden states are others', unchecked: '' }
 }
 let dataDir: string

@@ -79,6 +79,14 @@ const planted: readonly Omit<Mutant, 'storm'>[] = [
     seeds: 12
   },
   {
+    name: 'compute a tail again without the text that it drew by',
+    file: recompute,
+    original: 'withoutIds(bytes, count)',
+    mutated: '{ ...withoutIds(bytes, count), ids: withoutIds(bytes, count).ids.map(byte => byte ^ 1) }',
+    from: 1,
+    seeds: 30
+  },
+  {
     name: 'check nobody who is new',
     file: 'src/check/known.ts',
     original: '< knownChecks ? newShare : checkShare',

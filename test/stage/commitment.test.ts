@@ -12,7 +12,9 @@ import {
   readCommitment,
   RowChain,
   rowsOfIds,
-  signCommitment
+  signCommitment,
+  withIds,
+  withoutIds
 } from '../../src/stage/commitment.ts'
 import { decodeFrame, encodeFrame } from '../../src/stage/codec.ts'
 import { sha256 } from '../../src/stage/committing-service.ts'
@@ -70,6 +72,13 @@ describe('a chain of rows', () => {
     expect(chain.at(2)).toBeUndefined()
     chain.push(2, new Uint8Array(4), 1)
     expect(chain.at(1)).toBeUndefined()
+  })
+
+  it('has ids behind rows, and takes them apart again', () => {
+    const [rows, ids] = [Uint8Array.of(1, 2, 3, 4, 5, 6), rowsOfIds([9, 258])]
+    const joined = withIds(rows, ids)
+    expect(joined).toEqual(Uint8Array.of(1, 2, 3, 9, 0, 0, 0, 4, 5, 6, 2, 1, 0, 0))
+    expect(withoutIds(joined, 2)).toEqual({ rows, ids })
   })
 
   it('has for a tail what was drawn after each row', () => {
