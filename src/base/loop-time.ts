@@ -1,7 +1,6 @@
 /**
- * For whom the loop of this thread works. What comes off a socket is deciphered, read and acted upon before the next thing that happens, promises included:
- * the time from one such piece to the next, or to the end of that round of the loop, is for whoever sent the first. Where something else happens
- * in between that is nobody's doing, {@link loopIsNobodys} ends it there.
+ * For whom the loop of this thread works. What comes off a socket is deciphered, read and acted upon, promises included, before anything else happens: the
+ * time from its coming to the end of that is for whoever sent it.
  */
 
 /** Who hears how much of the loop's time went to what it sent. */
@@ -16,26 +15,22 @@ let isEnding = false
 
 /** A piece of what somebody sent has come, and is about to be seen to. */
 export function loopWorksFor(next: LoopPayer, nowMs: number): void {
-  const last = payer
-  const ms = nowMs - sinceMs
+  settle(nowMs)
   payer = next
   sinceMs = nowMs
-  // After the sockets of a round of the loop come what was put off for then, and timers, which are nobody's.
-  if (!isEnding) {
-    isEnding = true
-    setImmediate(endRound)
-  }
-  last?.spent(ms)
+  if (isEnding) return
+  isEnding = true
+  // Node runs what was put off by `nextTick`, then promises until there are none, then what those have put off.
+  process.nextTick(() => queueMicrotask(() => process.nextTick(end)))
 }
 
-/** What happens from now on is not for whoever sent something last. */
-export function loopIsNobodys(): void {
+function end(): void {
+  isEnding = false
+  settle(performance.now())
+}
+
+function settle(nowMs: number): void {
   const last = payer
   payer = undefined
-  last?.spent(performance.now() - sinceMs)
-}
-
-function endRound(): void {
-  isEnding = false
-  loopIsNobodys()
+  last?.spent(nowMs - sinceMs)
 }

@@ -6,7 +6,7 @@
  */
 import { Laps } from './laps.ts'
 import { OwnerDebts } from './owner-debts.ts'
-import { knownRowRatio, overHoldMs, partMs, shortTokensMax } from './limits.ts'
+import { knownRowMsMax, knownRowRatio, overHoldMs, partMs, shortTokensMax } from './limits.ts'
 import { PassCost } from './pass-cost.ts'
 
 /** What waits for the engine. */
@@ -145,7 +145,7 @@ export class Batches {
     const rows = computedRows(parts)
     if (rows > 0) this.#cost.took(rows, ms)
     const owners = this.#waiting.map(({ owner }) => owner)
-    this.#debts.took(ms, this.#rowsByOwner(parts), new Set(owners), nowMs)
+    this.#debts.took(ms + this.#knownMs(parts), this.#rowsByOwner(parts), new Set(owners), nowMs)
     for (const { id, tokens, known, waitsFor } of parts) {
       const work = this.#work(id)
       // More of a step may be known than it was to have of this pass.
@@ -206,6 +206,12 @@ export class Batches {
       if (!isShort(work)) fitting -= part.tokens
     }
     return { kind: 'pass', parts }
+  }
+
+  /** What rows that were known take behind the pass: they are copied, and go on to the next hop like others. */
+  #knownMs(parts: readonly BatchPart[]): number {
+    const computedMs = (this.#cost.firstMs ?? 0) * this.#cost.share
+    return (rowsOf(parts) - computedRows(parts)) * Math.min(knownRowMsMax, computedMs * knownRowRatio)
   }
 
   /** What is left to an owner of so many rows, after those that it has had ahead. */

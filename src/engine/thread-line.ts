@@ -3,7 +3,6 @@
  * has ended, or does not answer in time, is noticed.
  */
 import type { Worker } from 'node:worker_threads'
-import { loopIsNobodys } from '../base/loop-time.ts'
 import { reasonOf } from '../base/reason.ts'
 import { engineWatchMs } from './limits.ts'
 import { threadNowMs } from './thread-clock.ts'
@@ -42,10 +41,7 @@ export class ThreadLine {
     this.#worker = worker
     this.#init = init
     this.#ways = share === undefined ? undefined : waysOf(share)
-    worker.on('message', (reply: ThreadReply) => {
-      loopIsNobodys()
-      this.#replied(reply)
-    })
+    worker.on('message', (reply: ThreadReply) => this.#replied(reply))
     worker.on('error', error => init.onEnd(`failed: ${reasonOf(error)}`))
     worker.on('exit', code => {
       // Nobody else will.
@@ -103,7 +99,6 @@ export class ThreadLine {
   }
 
   #woken(back: Way): void {
-    loopIsNobodys()
     this.#isListening = false
     if (back.said === this.#heard && !back.comes(this.#heard)) {
       this.#listen()
