@@ -12,6 +12,7 @@ import { itemOfCertificate, itemOfStatement, readItem, signedOf } from './item.t
 import { type KeyText, peerOfKey, type VerifyKey } from './keys.ts'
 import {
   certificatesMax,
+  clockToleranceMs,
   deputyCertificatesMax,
   deputyStatementBytesMax,
   deputyStatementsMax,
@@ -202,7 +203,9 @@ export class Ledger {
       return `${who()} and ${others.join(', ')} have certificates by one invitation, which is for one machine: neither counts, revoke both and invite anew`
     }
     if (nowMs >= notAfterMs) return `the certificate of ${who()} ended on ${momentText(notAfterMs)}`
-    if (nowMs < notBeforeMs) return `the certificate of ${who()} begins on ${momentText(notBeforeMs)}: a clock is wrong`
+    // Who renews a certificate has a clock a little ahead of somebody's: that shuts nobody out until the other one has caught up.
+    if (nowMs + clockToleranceMs < notBeforeMs)
+      return `the certificate of ${who()} begins on ${momentText(notBeforeMs)}: a clock is wrong`
     return undefined
   }
 

@@ -3,7 +3,7 @@ import { type Grant, issue, type Signed, signedGrants, swarmIdOf } from '../../s
 import { itemOfCertificate, itemOfStatement } from '../../src/trust/item.ts'
 import { keyText } from '../../src/trust/keys.ts'
 import { Ledger } from '../../src/trust/ledger.ts'
-import { deputyCertificatesMax, deputyStatementsMax } from '../../src/trust/limits.ts'
+import { clockToleranceMs, deputyCertificatesMax, deputyStatementsMax } from '../../src/trust/limits.ts'
 import { drawEpoch, openEpoch } from '../../src/trust/sealing.ts'
 import { type SigningKey, signingKey, verifyKey } from '../../src/trust/signing-key.ts'
 import { encodeStatement, type Revocation, readStatement } from '../../src/trust/statement.ts'
@@ -106,7 +106,11 @@ describe('a ledger', () => {
     expect(book.add(itemOfCertificate(certificate(authority, peer)), start)).toBe(true)
     const standing = book.standingOf(peer.key, start + hour)
     expect(standing.isMember && [...standing.roles]).toEqual(['driver', 'stage'])
-    expect(refusal(book, peer, start - 1)).toContain('begins on 2026-11-30 00:00 UTC: a clock is wrong')
+    // A clock that is a little behind shuts nobody out.
+    expect(book.standingOf(peer.key, start - clockToleranceMs).isMember).toBe(true)
+    expect(refusal(book, peer, start - clockToleranceMs - 1)).toContain(
+      'begins on 2026-11-30 00:00 UTC: a clock is wrong'
+    )
     expect(refusal(book, peer, start + 12 * hour)).toContain('ended on 2026-11-30 12:00 UTC')
   })
 
