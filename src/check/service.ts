@@ -73,6 +73,16 @@ export interface WorkChecksInit {
   readonly onViolation: (peer: PeerId, kind: string, message: string) => void
 }
 
+/** Stages of a session one end of whose links is disputed, by their layers. */
+function oddStages({ session, findings }: Found): ReadonlySet<string> {
+  return new Set(findings.hops.flatMap(({ isDisputed }, hop) => (isDisputed ? [nameOf(session, hop)] : [])))
+}
+
+function nameOf({ terms }: EndedSession, hop: number): string {
+  const { start, end } = terms.route[hop]!
+  return `${start}-${end}`
+}
+
 export class WorkChecks {
   readonly #init: WorkChecksInit
   readonly #known: KnownWork
@@ -135,10 +145,13 @@ export class WorkChecks {
         findings: findingsOf(each, { verify, digest, classOf: peer => classOf(peer, model) })
       })
     )
+    const odd = oddStages(found[0]!)
     const seen = new Set<PeerId>([links.self])
     for (const { session: each, findings } of found) {
-      for (const { peer, why, isDisputed, commitment } of findings.hops) {
-        if (isDisputed && peer !== links.self) this.#known.doubted(peer, disputed)
+      for (const [hop, { peer, why, isDisputed, commitment }] of findings.hops.entries()) {
+        // Who came in the place of a liar gives other rows than the next one was given before: it may be any of the three.
+        const isOdd = isDisputed || (each !== session && commitment !== undefined && odd.has(nameOf(each, hop)))
+        if (isOdd && peer !== links.self) this.#known.doubted(peer, disputed)
         // Who has been there to the end, and who has gone and said what it did until then.
         if (seen.has(peer) || (each !== session && commitment === undefined)) continue
         seen.add(peer)

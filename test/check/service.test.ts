@@ -191,6 +191,22 @@ describe('a hop that computes something else', () => {
     expect(ids).toEqual(w.expected(text, commitEveryTokens + 12))
   })
 
+  it('is doubted with who came in its place and who was next to both, where none of them is drawn', async () => {
+    const w = world()
+    const liar = await w.add('Liar', [second])
+    for (const [i, each] of [first, second, third].entries()) await checking(w, await w.add(`Q${i}`, [each]))
+    const driver = await w.add('D', [])
+    lie(liar.probes[0]!.engine)
+    liar.probes[0]!.beforeRun = ({ position }) => {
+      if (position >= text.length + commitEveryTokens + 5) throw new EngineError('it has gone away')
+    }
+    const checked = await checking(w, driver, { rng: () => 0.99 })
+    await ask(w, driver, checked, commitEveryTokens + 12)
+    const states = ['Liar', 'Q0', 'Q1', 'Q2'].map(name => checked.checks.status(peerId(name)).state)
+    expect(states).toEqual(['doubted', 'unchecked', 'doubted', 'doubted'])
+    expect(checked.refuted).toEqual([])
+  })
+
   it('is doubted, and not refuted, where only one other could look', async () => {
     const w = world()
     const liar = await w.add('Liar', [second])
