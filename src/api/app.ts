@@ -107,10 +107,23 @@ function answered(c: ApiContext, { status, body, headers }: ApiError): Response 
   return c.body(JSON.stringify(body), status as 400, { 'content-type': 'application/json' })
 }
 
+/** Where one of OpenAI's paths would be: clients are given a base address without `/v1`, or with it twice, or a slash at its end. */
+function meantPath(path: string): string {
+  const bare = path.replace(/^(?:\/v1)+(?=\/)/, '').replace(/\/+$/, '')
+  return bare === '/tokenize' || bare === '/detokenize' ? bare : `/v1${bare}`
+}
+
+/** What another API's clients are told. */
+function foreign(path: string): string {
+  return path.startsWith('/api/') ? ": this is no Ollama, whose clients may ask it as OpenAI's API, under /v1" : ''
+}
+
 function unknownRoute(app: Hono<ApiEnv>, { req: { method, path } }: ApiContext): ApiError {
   const known = app.routes.filter(route => route.method !== 'ALL' && path === route.path).map(route => route.method)
   if (known.length === 0) {
-    return new ApiError(404, 'invalid_request_error', `there is no ${path} here`, { code: 'unknown_url' })
+    const meant = app.routes.find(route => route.path === meantPath(path))?.path
+    const hint = meant === undefined ? foreign(path) : `: ${meant} is what it is called`
+    return new ApiError(404, 'invalid_request_error', `there is no ${path} here${hint}`, { code: 'unknown_url' })
   }
   const allow = [...new Set(known)].join(', ')
   return new ApiError(405, 'invalid_request_error', `${path} is asked with ${allow}, not ${method}`, {

@@ -48,6 +48,11 @@ export type ApiContext = Context<ApiEnv>
 
 /** The body of a request, as JSON. @throws {ApiError} as {@link readJson} and {@link Bodies.text} */
 export async function jsonBody(c: ApiContext): Promise<unknown> {
+  const encoding = c.req.header('content-encoding')
+  if (encoding !== undefined && encoding !== 'identity') {
+    const sentence = `a body that is ${encoding} is not read here: send it as it is, without 'content-encoding'`
+    throw new ApiError(415, 'invalid_request_error', sentence, { code: 'unsupported_encoding' })
+  }
   const text = await c.get('bodies').text(c.req.raw.body)
   if (text.trim() === '') throw invalid('the request has no body: send a JSON object')
   return readJson(text)

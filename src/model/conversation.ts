@@ -119,8 +119,12 @@ function tooLong(
   // Where one turn is too long by itself nothing else can go.
   const fewer =
     keepTurns === undefined ? 'begin a new one, or let its oldest turns go (--keep, keepTurns)' : 'keep fewer'
-  const way = turns > 1 ? fewer : 'say less at once'
+  const said = turns > 1 ? fewer : 'say less at once'
+  const left = contextMax - tokens
+  // Where the answer would take most of the context, it is not what was said that is too long.
+  const way = ids !== undefined && left > 0 && answerTokens > tokens ? `ask for at most ${left}` : said
+  const answer = `${answerTokens} token${answerTokens === 1 ? '' : 's'} for an answer`
   return new PromptTooLongError(
-    `${what} ${size}, which with ${answerTokens} tokens for an answer do not fit the model's context of ${contextMax}: ${way}`
+    `${what} ${size}, which with ${answer} do not fit the model's context of ${contextMax}: ${way}`
   )
 }

@@ -1,4 +1,5 @@
 /** What requests may hold, who may ask, and what becomes of a request whose client goes: over real sockets, before a real peer. */
+import { gzipSync } from 'node:zlib'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { once } from 'node:events'
@@ -21,6 +22,27 @@ it('refuses what is wrong in the form of OpenAI errors, with the field, and what
   const wrong: [string, RequestInit & { json?: unknown }, number, string | null, string | null, RegExp][] = [
     ['/v1/nothing', {}, 404, null, 'unknown_url', /there is no \/v1\/nothing/],
     ['/../../etc/passwd', {}, 404, null, 'unknown_url', /there is no \/etc\/passwd/],
+    ['/chat/completions', { json: {} }, 404, null, 'unknown_url', /here: \/v1\/chat\/completions is what/],
+    ['/v1/v1/models', {}, 404, null, 'unknown_url', /there is no \/v1\/v1\/models here: \/v1\/models is what/],
+    ['/v1/completions/', { json: {} }, 404, null, 'unknown_url', /: \/v1\/completions is what it is called/],
+    ['/v1/tokenize', { json: {} }, 404, null, 'unknown_url', /: \/tokenize is what it is called/],
+    ['/api/chat', { json: {} }, 404, null, 'unknown_url', /no Ollama, whose clients may ask it as OpenAI's API/],
+    [
+      chat,
+      { method: 'POST', body: gzipSync('{}'), headers: { 'content-encoding': 'gzip' } },
+      415,
+      null,
+      'unsupported_encoding',
+      /a body that is gzip is not read here: send it as it is/
+    ],
+    [
+      chat,
+      { json: { messages: user('x'), max_tokens: 100_000 } },
+      400,
+      'messages',
+      'context_length_exceeded',
+      /has \d+ tokens, which with 100000 tokens for an answer do not fit the model's context of 256: ask for at most 2\d\d$/
+    ],
     [chat, {}, 405, null, 'method_not_allowed', /asked with POST, not GET/],
     [chat, { method: 'POST', body: '{"messages": [' }, 400, null, 'invalid_json', /not JSON/],
     [chat, { method: 'POST' }, 400, null, null, /has no body/],

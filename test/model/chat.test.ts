@@ -323,7 +323,7 @@ describe('a conversation that does not fit', () => {
         { messages: [...long, ...messages.slice(1)] },
         { ...room, contextMax: 200, keepTurns }
       )
-    expect(() => of()).toThrow('the conversation has 10152 characters, which with 1 tokens')
+    expect(() => of()).toThrow('the conversation has 10152 characters, which with 1 token for an answer')
     expect(of(3).droppedTurns).toBeGreaterThanOrEqual(1)
   })
 
