@@ -108,7 +108,13 @@ export {
   type SuccessionInit,
   succeedAuthority
 } from './peer/revoking.ts'
-export { sealDirectory, type SealedDirectory } from './swarm/sealing-service.ts'
+export {
+  resealDirectory,
+  type ResealOptions,
+  type SealedDirectory,
+  unsealDirectory
+} from './swarm/resealing-service.ts'
+export { sealDirectory } from './swarm/sealing-service.ts'
 export { makeSigningKeyFile, type SigningKeyFiles } from './swarm/signing-file.ts'
 export { initSwarm } from './swarm/swarm-file.ts'
 export type { TpmInit } from './swarm/attester-service.ts'

@@ -152,6 +152,7 @@ const mayTouchFiles: Readonly<Record<string, string>> = {
   'src/peer/folder-signing.ts': 'it signs what a person has somewhere, as it lies there',
   'src/swarm/data-dir.ts': 'what says which directory it is, and whose, is plain in a sealed one, too',
   'src/swarm/sealing-service.ts': 'it seals what lies there as it is',
+  'src/swarm/resealing-service.ts': 'it seals what lies there by another key, or opens it',
   'src/swarm/service.ts': 'it asks whether the temporary folder lies in memory',
   'src/swarm/discovery-neighbours.ts': 'notices for neighbours lie in the temporary folder',
   'src/swarm/hardware.ts': 'of the kernel',

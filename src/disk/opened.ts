@@ -48,6 +48,15 @@ export function openFolder(root: string, key: Uint8Array): () => void {
   }
 }
 
+/** A directory has no seal any more: what lies there is read as it is by whoever had it open before, too. */
+export function forgetFolder(root: string): void {
+  const roots = [resolve(root), realpathSync(root)]
+  setEnvironmentData(
+    dataName,
+    opened().filter(each => each.key !== undefined || !roots.includes(each.root))
+  )
+}
+
 export function isOpen(root: string): boolean {
   return opened().some(each => each.root === resolve(root) && each.key !== undefined)
 }

@@ -11,13 +11,15 @@ import { reasonOf } from '../base/reason.ts'
 import { DataDirectoryError, SealError } from '../errors.ts'
 import { makeFolder } from './folders.ts'
 import { vaultBytesMax } from './limits.ts'
-import { isOpen, isPlainName, keysWithin, openFolder } from './opened.ts'
+import { forgetFolder, isOpen, isPlainName, keysWithin, openFolder } from './opened.ts'
 import { headerBytes, isSealedHeader } from './sealed-bytes.ts'
 import { describeSeal, type Seal, sealOf, type SealRecord, sealSchema } from './seal-source.ts'
 import { writeWhole } from './whole-file.ts'
 
 /** What `skein.json` of a sealed directory has; an older Skein refuses it by the number. */
 export const sealedFormat = 2
+/** What it has of one whose files lie as they are. */
+export const plainFormat = 1
 
 const fileSchema = z.strictObject({
   format: z.literal(sealedFormat),
@@ -28,7 +30,11 @@ const fileSchema = z.strictObject({
     /** Nonce, data key and tag, in base64. */
     key: z.base64(),
     /** True while a directory that was not sealed is. */
-    unfinished: z.literal(true).optional()
+    unfinished: z.literal(true).optional(),
+    /** While the key is changed: the data key before, sealed by the one that is to be, in base64 with nonce and tag. */
+    before: z.base64().optional(),
+    /** True while the seal is taken off. */
+    opening: z.literal(true).optional()
   })
 })
 type Vault = z.infer<typeof fileSchema>['seal']
@@ -55,7 +61,7 @@ export async function openSealed(
     if (isEmpty && !make) return () => {}
     vault = await begin(dataDir, source)
   }
-  if (vault.unfinished) throw unfinished(dataDir)
+  checkFinished(dataDir, vault)
   return openFolder(dataDir, await dataKey(dataDir, vault, source))
 }
 
@@ -67,8 +73,8 @@ export async function openSealed(
 export async function checkOpened(dataDir: string): Promise<void> {
   if (isOpen(dataDir)) return
   const vault = await readVault(dataDir)
-  if (vault?.unfinished === true) throw unfinished(dataDir)
   if (vault !== undefined) {
+    checkFinished(dataDir, vault)
     throw new SealError(`${dataDir} is sealed by ${describeSeal(vault.by)}: give --seal ${hint(vault.by)}`)
   }
 }
@@ -94,6 +100,11 @@ export async function checkConvertible(dataDir: string, seal: string): Promise<v
   if ((await readVault(dataDir)) === undefined) await checkNotSealed(dataDir)
 }
 
+/** Whether the key of a directory was being changed when that was cut short. @throws {DataDirectoryError} */
+export async function isRekeying(dataDir: string): Promise<boolean> {
+  return (await readVault(dataDir))?.before !== undefined
+}
+
 /** Begins to seal a directory that holds files: nobody opens it until it is done. Goes on with one that was begun. */
 export async function beginConversion(
   dataDir: string,
@@ -101,10 +112,90 @@ export async function beginConversion(
 ): Promise<{ readonly key: Uint8Array; readonly done: () => Promise<void> }> {
   const source = sealOf(seal, dataDir)
   const vault = (await readVault(dataDir)) ?? (await draw(source))
+  if (vault.before !== undefined) throw rekeying(dataDir)
   const key = await dataKey(dataDir, vault, source)
-  const { unfinished: _, ...finished } = vault
+  const { unfinished: _, opening: __, ...finished } = vault
   await write(dataDir, { ...vault, unfinished: true })
   return { key, done: () => write(dataDir, finished) }
+}
+
+/** Before anything is changed there. @throws {SealError} when it is not sealed; {DataDirectoryError} */
+export async function checkSealed(dataDir: string): Promise<void> {
+  await sealedVault(dataDir)
+}
+
+/** A directory whose files are to lie there under another data key, or under none. */
+export interface Rekeying {
+  readonly oldKey: Uint8Array
+  readonly newKey: Uint8Array | undefined
+  /** All files do. */
+  readonly done: () => Promise<void>
+}
+
+/**
+ * Begins to change what opens a directory: nobody opens it until that is done. Goes on with one that was begun, by the new key alone.
+ *
+ * @throws {SealError} when it is not sealed, not wholly, or by another key; {DataDirectoryError}
+ */
+export async function beginRekeying(dataDir: string, seal: string, from: string): Promise<Rekeying> {
+  const [source, before] = [sealOf(seal, dataDir), sealOf(from, dataDir)]
+  const vault = await sealedVault(dataDir)
+  if (vault.opening || (vault.unfinished && vault.before === undefined)) checkFinished(dataDir, vault)
+  if (vault.before !== undefined) {
+    const newKey = await dataKey(dataDir, vault, source)
+    const { unfinished: _, before: wrapped, ...finished } = vault
+    return { oldKey: unwrapBefore(dataDir, newKey, wrapped!), newKey, done: () => write(dataDir, finished) }
+  }
+  const oldKey = await dataKey(dataDir, vault, before)
+  const next = await draw(source)
+  const newKey = await dataKey(dataDir, next, source)
+  await write(dataDir, { ...next, unfinished: true, before: wrapBefore(newKey, oldKey) })
+  return { oldKey, newKey, done: () => write(dataDir, next) }
+}
+
+/** Begins to take the seal off a directory, or goes on with it. @throws as {@link beginRekeying} */
+export async function beginOpening(dataDir: string, seal: string): Promise<Rekeying> {
+  const source = sealOf(seal, dataDir)
+  const vault = await sealedVault(dataDir)
+  if (vault.before !== undefined) checkFinished(dataDir, vault)
+  const oldKey = await dataKey(dataDir, vault, source)
+  const { unfinished: _, ...sealed } = vault
+  await write(dataDir, { ...sealed, opening: true })
+  const done = async (): Promise<void> => {
+    await writeWhole(join(dataDir, 'skein.json'), `${JSON.stringify({ format: plainFormat })}\n`)
+    forgetFolder(dataDir)
+  }
+  return { oldKey, newKey: undefined, done }
+}
+
+/** What a directory says of its seal. @throws {SealError} when it is not sealed; {DataDirectoryError} */
+async function sealedVault(dataDir: string): Promise<Vault> {
+  const vault = await readVault(dataDir)
+  if (vault !== undefined) return vault
+  await checkNotSealed(dataDir)
+  throw new SealError(`${dataDir} is not sealed: skein seal ${dataDir} --seal seals it`)
+}
+
+const beforeInfo = 'skein seal before'
+
+function wrapBefore(newKey: Uint8Array, oldKey: Uint8Array): string {
+  const nonce = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', beforeKey(newKey), nonce).setAAD(associated)
+  return Buffer.concat([nonce, cipher.update(oldKey), cipher.final(), cipher.getAuthTag()]).toString('base64')
+}
+
+function unwrapBefore(dataDir: string, newKey: Uint8Array, wrapped: string): Uint8Array {
+  try {
+    return openBox(beforeKey(newKey), Buffer.from(wrapped, 'base64'))
+  } catch {
+    throw new DataDirectoryError(
+      `${join(dataDir, 'skein.json')} is damaged: what it says of the key before does not open`
+    )
+  }
+}
+
+function beforeKey(newKey: Uint8Array): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', newKey, '', beforeInfo, 32))
 }
 
 /** @returns undefined where the directory is not sealed, or not there. @throws {DataDirectoryError} when `skein.json` is spoilt */
@@ -209,15 +300,18 @@ async function dataKey(dataDir: string, { by, salt, key }: Vault, source: Seal):
     )
   }
   const secret = await source.read(by)
-  const sealed = Buffer.from(key, 'base64')
   try {
-    const [nonce, end] = [sealed.subarray(0, 12), sealed.length - 16]
-    const cipher = createDecipheriv('aes-256-gcm', wrapping(secret, Buffer.from(salt, 'base64')), nonce)
-    cipher.setAAD(associated).setAuthTag(sealed.subarray(end))
-    return new Uint8Array(Buffer.concat([cipher.update(sealed.subarray(12, end)), cipher.final()]))
+    return openBox(wrapping(secret, Buffer.from(salt, 'base64')), Buffer.from(key, 'base64'))
   } catch {
     throw new SealError(`${dataDir} is sealed with another key than ${source.label}; nothing there was changed`)
   }
+}
+
+/** Nonce, what is sealed, and tag. @throws when it is sealed by another key */
+function openBox(key: Uint8Array, sealed: Uint8Array): Uint8Array {
+  const [nonce, end] = [sealed.subarray(0, 12), sealed.length - 16]
+  const cipher = createDecipheriv('aes-256-gcm', key, nonce).setAAD(associated).setAuthTag(sealed.subarray(end))
+  return new Uint8Array(Buffer.concat([cipher.update(sealed.subarray(12, end)), cipher.final()]))
 }
 
 function wrapping(secret: Uint8Array, salt: Uint8Array): Uint8Array {
@@ -226,6 +320,23 @@ function wrapping(secret: Uint8Array, salt: Uint8Array): Uint8Array {
 
 async function write(dataDir: string, seal: Vault, options: { readonly fresh?: boolean } = {}): Promise<void> {
   await writeWhole(join(dataDir, 'skein.json'), `${JSON.stringify({ format: sealedFormat, seal })}\n`, options)
+}
+
+/** @throws {SealError} while something that was begun is not done, and says what goes on with it */
+function checkFinished(dataDir: string, { unfinished: isUnfinished, before, opening }: Vault): void {
+  if (before !== undefined) throw rekeying(dataDir)
+  if (opening) {
+    throw new SealError(
+      `the seal of ${dataDir} was being taken off when that was cut short: skein unseal ${dataDir} goes on with it, and skein seal ${dataDir} seals it again`
+    )
+  }
+  if (isUnfinished) throw unfinished(dataDir)
+}
+
+function rekeying(dataDir: string): SealError {
+  return new SealError(
+    `the key of ${dataDir} was being changed when that was cut short: skein seal ${dataDir} --seal with the new key goes on with it`
+  )
 }
 
 function unfinished(dataDir: string): SealError {

@@ -82,7 +82,8 @@ export async function syncPath(path: string): Promise<void> {
   await syncReal(placeOf(path).real)
 }
 
-async function syncReal(path: string): Promise<void> {
+/** The same of a path on the disk. */
+export async function syncReal(path: string): Promise<void> {
   const handle = await open(path, 'r')
   try {
     await handle.sync()

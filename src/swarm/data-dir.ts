@@ -6,13 +6,13 @@ import { readPlainText } from '../base/plain-file.ts'
 import { reasonOf } from '../base/reason.ts'
 import { isFolder, makeFolder } from '../disk/folders.ts'
 import { isOpen } from '../disk/opened.ts'
-import { checkOpened, openSealed, sealedFormat } from '../disk/vault.ts'
+import { checkOpened, openSealed, plainFormat, sealedFormat } from '../disk/vault.ts'
 import { writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
 import { ownFileBytesMax } from './limits.ts'
 
 /** The layouts that this version reads and writes: that of a directory as it is, and of a sealed one. */
-const format = 1
+const format = plainFormat
 const formatMax = sealedFormat
 
 export interface DataDirectory {

@@ -10,27 +10,18 @@ import { copyFile } from '../disk/files.ts'
 import { isFolder } from '../disk/folders.ts'
 import { appendLines } from '../disk/lines.ts'
 import { isPlainName, keysWithin, openFolder, placeOf } from '../disk/opened.ts'
-import { beginConversion, checkConvertible } from '../disk/vault.ts'
+import { beginConversion, checkConvertible, isRekeying } from '../disk/vault.ts'
 import { syncPath, writeWhole } from '../disk/whole-file.ts'
 import { DataDirectoryError } from '../errors.ts'
 import { lockFolder } from './data-dir.ts'
-
-/** What became of a directory that was sealed. */
-export interface SealedDirectory {
-  /** Files that were sealed, and their bytes. */
-  readonly files: number
-  readonly bytes: number
-  /** Paths of what is neither a file nor a folder, and stays as it is. */
-  readonly left: readonly string[]
-}
+import { inLines, resealDirectory, type ResealOptions, type SealedDirectory, unwritten } from './resealing-service.ts'
 
 /** Folders of a data directory whose files are read in pieces, and have digests. */
 const inPieces = /^(models\/shards|pulls)\//
-/** Files that grow by lines. */
-const inLines = /^(audit\/|models\/shards\/\.importing-)/
 
 /**
- * Seals what lies plain in a data directory; of one that is sealed, what was put there since by others.
+ * Seals what lies plain in a data directory; of one that is sealed, what was put there since by others. Where a change of its key was cut
+ * short it goes on with that.
  *
  * @param seal as with `openSealed`
  * @throws {DataDirectoryError} when it is not there, a peer runs on it, or it cannot be written; {SealError} when it is sealed with
@@ -40,15 +31,11 @@ const inLines = /^(audit\/|models\/shards\/\.importing-)/
 export async function sealDirectory(
   dataDir: string,
   seal: string,
-  {
-    signal = new AbortController().signal,
-    onProgress
-  }: {
-    readonly signal?: AbortSignal
-    readonly onProgress?: (progress: { readonly files: number; readonly bytes: number }) => void
-  } = {}
+  options: Pick<ResealOptions, 'signal' | 'onProgress'> = {}
 ): Promise<SealedDirectory> {
+  const { signal = new AbortController().signal, onProgress } = options
   if (!(await isFolder(dataDir))) throw new DataDirectoryError(`there is no directory ${dataDir} to seal`)
+  if (await isRekeying(dataDir)) return resealDirectory(dataDir, seal, seal, options)
   await checkConvertible(dataDir, seal)
   const unlock = await lockFolder(dataDir)
   try {
@@ -96,7 +83,12 @@ class Sealing {
       this.#signal.throwIfAborted()
       if (within === '' && isPlainName(entry.name)) continue
       // What is sealed lies in folders with sealed names.
-      if (keysWithin(this.#root)?.openName(entry.name.replace(/\.new(-[0-9a-f]{16})?$/, '')) !== undefined) continue
+      const stem = entry.name.replace(unwritten, '')
+      if (keysWithin(this.#root)?.openName(stem) !== undefined) {
+        // A write that a crash has cut off, or a file that was about to lie there in plain.
+        if (stem !== entry.name) await fs.rm(join(folder, entry.name), { force: true })
+        continue
+      }
       await this.#entry(within === '' ? entry.name : `${within}/${entry.name}`, entry)
     }
     if (within !== '') await fs.rmdir(folder).catch(() => {})

@@ -82,3 +82,28 @@ it('seals what lies in a directory already, once no peer runs on it', { timeout:
   await again.end()
   expect(await readFile(join(data, 'skein.json'), 'utf8')).toMatch(/^{"format":2,/)
 })
+
+it('changes the key, and takes the seal off', { timeout: 90_000 }, async () => {
+  await run('key', key, '--seal').ended
+  const other = `${key}.new`
+  await run('key', other, '--seal').ended
+  await expectFailure(run('unseal', data), 2, /skein unseal takes --seal/)
+  await expectFailure(run('unseal', data, '--seal', key), 3, /there is no directory/)
+  const peer = new Skein(['up', '--swarm', swarm, '--json', '--no-mdns', '--memory', '64MB', '--seal', key], {
+    env: { SKEIN_DATA: data }
+  })
+  const { peer: id } = await peer.event('up')
+  await expectFailure(run('seal', data, '--from', key, '--seal', other), 3, /is in use by process/)
+  await peer.end()
+  await expectFailure(run('seal', data, '--from', other, '--seal', key), 3, /sealed with another key than/)
+  expect(await run('seal', data, '--from', key, '--seal', other).ended).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^sealed .*: \d+ files/)
+  })
+  await expectFailure(run('model', 'ls', '--data', data, '--seal', key), 3, /sealed with another key than/)
+  const doctor = await run('doctor', '--data', data, '--seal', other, '--json').ended
+  expect(doctor.stdout).toContain(`The identity is readable: ${id}`)
+  expect(await run('unseal', data, '--seal', other).ended).toMatchObject({ code: 0 })
+  const plain = await run('doctor', '--data', data, '--json').ended
+  expect(plain.stdout).toContain(`The identity is readable: ${id}`)
+})
